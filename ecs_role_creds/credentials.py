@@ -1,0 +1,143 @@
+"""One immutable set of STS credentials."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+from ecs_role_creds.clock import Clock, boottime, utc_now
+
+_FIELDS = ("access_key_id", "access_key_secret", "security_token", "expiration", "role_name")
+
+
+class Credentials:
+    """The credentials of an instance RAM role, as one snapshot: its parts always belong together.
+
+    Client SDKs read credentials in two ways, and this class serves both: attributes
+    (``access_key_id``, ...; alibabacloud-oss-v2 and the ``alibabacloud_*`` product SDKs) and
+    getters (``get_access_key_id()``, ...; oss2 and alibabacloud-credentials).
+
+    Immutable. No part of it appears in ``repr()``, ``str()``, ``format()``, ``vars()`` or logs;
+    copying returns the object itself; pickling is refused.
+
+    Args:
+        access_key_id: The AccessKey id; ``STS.`` and more.
+        access_key_secret: The AccessKey secret.
+        security_token: The STS security token that has to go along with the two.
+        expiration: The moment they end, as an aware datetime, by the service's clock.
+        role_name: The RAM role they belong to.
+        expires_at: The same end as a reading of ``clock``. Left out, it is worked out from
+            ``expiration`` and the instance's time of day.
+        clock: What ``expires_in()`` reads, in seconds.
+
+    Raises:
+        ValueError: ``expiration`` has no time zone.
+    """
+
+    __slots__ = (*_FIELDS, "_clock", "_expires_at")
+
+    access_key_id: str
+    access_key_secret: str
+    security_token: str
+    expiration: datetime
+    role_name: str | None
+
+    type = "sts"
+    provider_name = "ecs_ram_role"
+
+    def __init__(
+        self,
+        access_key_id: str,
+        access_key_secret: str,
+        security_token: str,
+        expiration: datetime,
+        role_name: str | None = None,
+        *,
+        expires_at: float | None = None,
+        clock: Clock = boottime,
+    ) -> None:
+        if expiration.tzinfo is None:
+            raise ValueError("expiration has no time zone; pass an aware datetime, in UTC")
+        if expires_at is None:
+            expires_at = clock() + (expiration - utc_now()) / timedelta(seconds=1)
+        values = (access_key_id, access_key_secret, security_token, expiration, role_name)
+        for name, value in zip(_FIELDS, values, strict=True):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_clock", clock)
+        object.__setattr__(self, "_expires_at", expires_at)
+
+    def expires_in(self) -> float:
+        """Seconds left before these credentials expire; 0 once they have.
+
+        Whatever is signed with them dies with them, presigned URLs included. The service's own
+        clock counts, whatever the instance's says, so up to a second less is told than there is:
+        the service tells its time in whole seconds.
+        """
+        left: float = self._expires_at - self._clock()  # type: ignore[attr-defined]
+        return max(0.0, left)
+
+    def is_expired(self) -> bool:
+        """Whether ``expires_in()`` has come down to 0."""
+        return self.expires_in() <= 0.0
+
+    def has_keys(self) -> bool:
+        """Whether there is something to sign with; always so. alibabacloud-oss-v2 asks."""
+        return True
+
+    def get_access_key_id(self) -> str:
+        """``access_key_id``, for clients that call a getter."""
+        return self.access_key_id
+
+    def get_access_key_secret(self) -> str:
+        """``access_key_secret``, for clients that call a getter."""
+        return self.access_key_secret
+
+    def get_security_token(self) -> str:
+        """``security_token``, for clients that call a getter."""
+        return self.security_token
+
+    def get_provider_name(self) -> str:
+        """``provider_name``; alibabacloud-credentials asks, and sends it along."""
+        return self.provider_name
+
+    def is_same_token(self, other: Credentials) -> bool:
+        """Whether the service issued both in one go: an AccessKey id names one STS token."""
+        return self.access_key_id == other.access_key_id
+
+    def _identity(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in _FIELDS)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credentials):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((self.access_key_id, self.expiration))
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} of role {self.role_name!r}, "
+            f"expiring {self.expiration:%Y-%m-%dT%H:%M:%SZ}, secrets not shown>"
+        )
+
+    def __format__(self, format_spec: str) -> str:
+        return format(repr(self), format_spec)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Credentials are immutable; cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"Credentials are immutable; cannot delete {name!r}")
+
+    def __copy__(self) -> Credentials:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Credentials:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "Credentials refuse to be pickled, so that secrets stay out of files, queues and "
+            "caches; pickle the provider: it carries its settings, and fetches where it lands"
+        )

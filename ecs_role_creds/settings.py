@@ -1,0 +1,171 @@
+"""Where a provider's settings come from: arguments, then the environment, then defaults."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ecs_role_creds.errors import ConfigurationError, MetadataDisabledError
+
+ROLE_NAME = "ALIBABA_CLOUD_ECS_METADATA"
+DISABLED = "ALIBABA_CLOUD_ECS_METADATA_DISABLED"
+IMDS_V1_DISABLED = "ALIBABA_CLOUD_IMDSV1_DISABLED"
+IMDS_V1_DISABLED_OLD = "ALIBABA_CLOUD_IMDSV1_DISABLE"  # still in READMEs
+ENDPOINT = "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT"
+
+DEFAULT_ENDPOINT = "http://100.100.100.200"
+DEFAULT_DEADLINE = 2.0
+MAX_DEADLINE = 60.0
+MAX_SESSION_TOKEN_TTL = 21600  # documented: 1 to 21600 seconds
+
+_ROLE_NAME_PATTERN = re.compile(r"[A-Za-z0-9.@_-]{1,64}")
+
+
+class Settings(NamedTuple):
+    """Everything that tells one provider from another: hashable, and free of secrets.
+
+    Build it with :meth:`resolve`, which validates. Providers with equal settings share one cache.
+
+    Attributes:
+        role_name: The role the instance is expected to have; ``None``: whichever it has.
+        endpoint: The metadata service, ``http://HOST[:PORT]``.
+        deadline: Seconds that a caller without valid credentials waits at the most.
+        disable_imds_v1: Whether normal mode (IMDSv1) is ruled out.
+        session_token_ttl: Seconds a session token of the hardening mode (IMDSv2) is asked for.
+    """
+
+    role_name: str | None = None
+    endpoint: str = DEFAULT_ENDPOINT
+    deadline: float = DEFAULT_DEADLINE
+    disable_imds_v1: bool = False
+    session_token_ttl: int = MAX_SESSION_TOKEN_TTL
+
+    @classmethod
+    def resolve(
+        cls,
+        role_name: str | None = None,
+        *,
+        endpoint: str | None = None,
+        deadline: float = DEFAULT_DEADLINE,
+        disable_imds_v1: bool | None = None,
+        session_token_ttl: int = MAX_SESSION_TOKEN_TTL,
+        environ: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Settle every setting now: the argument, else the environment, else the default.
+
+        An environment variable that is set but empty counts as not set.
+
+        Args:
+            role_name: See the attribute; environment ``ALIBABA_CLOUD_ECS_METADATA``.
+            endpoint: See the attribute; environment
+                ``ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT``.
+            deadline: See the attribute; more than 0 and at most 60.
+            disable_imds_v1: See the attribute; environment ``ALIBABA_CLOUD_IMDSV1_DISABLED``, or
+                its older spelling ``ALIBABA_CLOUD_IMDSV1_DISABLE``.
+            session_token_ttl: See the attribute; 1 to 21600 (documented).
+            environ: The environment; the process's own by default.
+
+        Raises:
+            ConfigurationError: A value cannot be used; the message names where it came from.
+            MetadataDisabledError: ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` is ``true``.
+        """
+        environ = os.environ if environ is None else environ
+        if _switch(environ, DISABLED):
+            raise MetadataDisabledError(
+                f"The environment variable {DISABLED} is true, so the metadata service must not be "
+                "asked for credentials. Unset it, or use another source of credentials."
+            )
+        role_source, endpoint_source = "role_name", "endpoint"
+        if role_name is None and environ.get(ROLE_NAME):
+            role_name, role_source = environ[ROLE_NAME], ROLE_NAME
+        if endpoint is None and environ.get(ENDPOINT):
+            endpoint, endpoint_source = environ[ENDPOINT], ENDPOINT
+        if disable_imds_v1 is None:
+            disable_imds_v1 = _switch(environ, IMDS_V1_DISABLED) or _switch(
+                environ, IMDS_V1_DISABLED_OLD
+            )
+        return cls(
+            role_name=None if role_name is None else _role_name(role_name, role_source),
+            endpoint=(
+                DEFAULT_ENDPOINT if endpoint is None else _endpoint(endpoint, endpoint_source)
+            ),
+            deadline=_deadline(deadline),
+            disable_imds_v1=_flag(disable_imds_v1),
+            session_token_ttl=_session_token_ttl(session_token_ttl),
+        )
+
+
+def is_role_name(text: str) -> bool:
+    """Whether a RAM role can have this name, and a URL path can hold it unharmed."""
+    return _ROLE_NAME_PATTERN.fullmatch(text) is not None and text not in (".", "..")
+
+
+def _refuse(source: str, value: object, allowed: str) -> ConfigurationError:
+    error = ConfigurationError(f"{source} is {value!r:.200}; {allowed}")
+    error.source = source
+    return error
+
+
+def _switch(environ: Mapping[str, str], variable: str) -> bool:
+    value = environ.get(variable, "").strip().lower()
+    if value not in ("", "true", "false"):
+        raise _refuse(variable, environ[variable], "set it to true or false, or unset it")
+    return value == "true"
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _refuse("disable_imds_v1", value, "pass True or False")
+    return value
+
+
+def _role_name(value: object, source: str) -> str:
+    if not isinstance(value, str) or not is_role_name(value):
+        raise _refuse(
+            source,
+            value,
+            "a role name is 1 to 64 letters, digits and '.', '@', '_', '-' "
+            "(the name alone, not the ARN); leave it out to use the role the instance has",
+        )
+    return value
+
+
+def _endpoint(value: object, source: str) -> str:
+    from urllib.parse import urlsplit  # a tenth of the package's import time, and seldom needed
+
+    allowed = f"write it as http://HOST or http://HOST:PORT, like {DEFAULT_ENDPOINT}"
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise _refuse(source, value, allowed)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as problem:
+        raise _refuse(source, value, allowed) from problem
+    if "@" in parts.netloc:
+        # What stands before the @ may be a password: not to be shown.
+        raise _refuse(source, "not shown: it has a user name in it", allowed)
+    if parts.scheme != "http" or not parts.hostname or " " in value or port == 0:
+        raise _refuse(source, value, allowed)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise _refuse(source, value, allowed)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"http://{host}" if port is None or port == 80 else f"http://{host}:{port}"
+
+
+def _deadline(value: object) -> float:
+    allowed = f"pass a number of seconds, more than 0 and at most {MAX_DEADLINE:g}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _refuse("deadline", value, allowed)
+    if not math.isfinite(value) or not 0 < value <= MAX_DEADLINE:
+        raise _refuse("deadline", value, allowed)
+    return float(value)
+
+
+def _session_token_ttl(value: object) -> int:
+    if type(value) is int and 1 <= value <= MAX_SESSION_TOKEN_TTL:
+        return value
+    allowed = f"pass a whole number of seconds, 1 to {MAX_SESSION_TOKEN_TTL}"
+    raise _refuse("session_token_ttl", value, allowed)

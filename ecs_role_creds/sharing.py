@@ -1,0 +1,87 @@
+"""One cache for equal settings, in this process; and what a fork does to caches."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from weakref import WeakSet, WeakValueDictionary
+
+from cachetools import TLRUCache
+
+from ecs_role_creds.cache import CredentialsCache
+from ecs_role_creds.clock import boottime
+from ecs_role_creds.settings import Settings
+
+MAX_KEPT = 1024
+
+# Reentrant: a garbage collection inside it may run finalizers that build providers.
+_lock = threading.RLock()
+
+# Every cache that somebody holds...
+_caches: WeakSet[CredentialsCache] = WeakSet()
+_shared: WeakValueDictionary[Settings, CredentialsCache] = WeakValueDictionary()
+
+
+def _worth_keeping_until(_: Settings, cache: CredentialsCache, __: float) -> float:
+    state = cache.record.state
+    return max(state.expires_at, state.ask_at)
+
+
+# ... and those that nobody holds just now, each until its credentials expire (or the failure it
+# remembers may be forgotten): a provider built for every request costs no metadata request.
+_kept: TLRUCache[Settings, CredentialsCache] = TLRUCache(
+    maxsize=MAX_KEPT, ttu=_worth_keeping_until, timer=boottime
+)
+
+
+def shared_cache(
+    settings: Settings, build: Callable[[Callable[[], None]], CredentialsCache]
+) -> CredentialsCache:
+    """The cache of these settings.
+
+    Args:
+        settings: What distinguishes it from others.
+        build: Makes it, where there is none; given what the cache has to call after each fetch.
+    """
+    with _lock:
+        cache = _shared.get(settings)
+        if cache is None:
+            cache = _shared[settings] = track(build(lambda: _keep(settings)))
+        return cache
+
+
+def track(cache: CredentialsCache) -> CredentialsCache:
+    """Have a cache reset in forked children."""
+    with _lock:
+        _caches.add(cache)
+    return cache
+
+
+def forget_shared() -> None:
+    """Forget every shared cache, for tests: providers built from now on start cold."""
+    with _lock:
+        _shared.clear()
+        _kept.clear()
+
+
+def _keep(settings: Settings) -> None:
+    with _lock:
+        cache = _shared.get(settings)
+        if cache is not None:
+            _kept[settings] = cache
+
+
+def _after_fork_in_child() -> None:
+    _lock.release()
+    for cache in list(_caches):
+        cache.reset_after_fork()
+
+
+# Holding the lock across the fork keeps the collections whole in the child.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire,
+        after_in_parent=_lock.release,
+        after_in_child=_after_fork_in_child,
+    )
