@@ -22,6 +22,8 @@ from urllib3 import HTTPConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, ProtocolError, TimeoutError
 
+from ecs_role_creds._version import __version__
+
 MAX_BODY = 64 * 1024
 CONNECT_SHARE = 0.5
 """The share of the time limit that connecting may take. The service is one hop away and accepts
@@ -146,6 +148,7 @@ class Transport:
 def new_session() -> requests.Session:
     """A session that trusts nothing but the address it is given."""
     session = requests.Session()
+    session.headers["User-Agent"] = f"ecs-role-creds/{__version__}"
     session.trust_env = False  # proxies and .netrc come from the environment
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     session.mount("http://", _DeadlineAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
