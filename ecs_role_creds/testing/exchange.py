@@ -20,6 +20,7 @@ class Request(NamedTuple):
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 class Response(NamedTuple):

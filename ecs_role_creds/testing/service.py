@@ -255,7 +255,7 @@ class FakeMetadataService(Faults):
             response = response._replace(headers={"Date": date, **response.headers})
             response = self._changed(request, kind, response)
             status = 0 if response.conduct == "reset" else response.status
-            self.requests.append(RecordedRequest(*request, self.now(), status))
+            self.requests.append(RecordedRequest(*request[:3], self.now(), status))
             return response
 
     def recover(self) -> None:

@@ -100,7 +100,7 @@ def test_role_names_that_cannot_be(role_name: object) -> None:
 
 
 def test_role_name_from_the_environment_names_the_variable() -> None:
-    with pytest.raises(ConfigurationError, match="^ALIBABA_CLOUD_ECS_METADATA is 'a/b'"):
+    with pytest.raises(ConfigurationError, match=r"^ALIBABA_CLOUD_ECS_METADATA is 'a/b'"):
         resolve({"ALIBABA_CLOUD_ECS_METADATA": "a/b"})
 
 
@@ -158,7 +158,7 @@ def test_equal_endpoints_are_spelled_alike(endpoint: str, expected: str) -> None
     "deadline", [0, -1, 61, float("nan"), float("inf"), "2", None, True, 10**400]
 )
 def test_deadlines_that_cannot_be(deadline: object) -> None:
-    with pytest.raises(ConfigurationError, match="^deadline is"):
+    with pytest.raises(ConfigurationError, match=r"^deadline is"):
         resolve(deadline=deadline)
 
 

@@ -1,0 +1,250 @@
+"""A small HTTP server on loopback, gone without a trace when it stops."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+import weakref
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ecs_role_creds.testing.exchange import Request, Response
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time; closing then sends a RST
+
+_Self = TypeVar("_Self", bound="LoopbackServer")
+
+
+class LoopbackServer:
+    """Serves :meth:`handle` over HTTP/1.1, with a thread for each connection.
+
+    A context manager: ready inside the block. Any number may run at once. A forked child has no
+    part in it.
+
+    Args:
+        host: The address to listen at.
+        port: Where to listen; 0: wherever there is room.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._address = (host, port)
+        self._listener: socket.socket | None = None
+        self._pid = 0
+        self._bookkeeping = threading.RLock()
+        self._threads: set[threading.Thread] = set()
+        self._connections: dict[socket.socket, bool] = {}  # and whether they are idle
+        self._calm = threading.Event()
+
+    def handle(self, request: Request) -> Response:
+        """The answer to a request; for subclasses to say."""
+        raise NotImplementedError
+
+    def start(self: _Self) -> _Self:
+        """Begin to listen. A server that was stopped may be started again.
+
+        Raises:
+            RuntimeError: It listens already.
+            OSError: The address cannot be had.
+        """
+        if self._listener is not None:
+            raise RuntimeError("the server is running already")
+        self._listener = socket.create_server(self._address, backlog=1024)
+        self._pid = os.getpid()
+        self._calm = threading.Event()
+        _running.add(self)
+        self._start_thread(self._accept, self._listener)
+        return self
+
+    def stop(self) -> None:
+        """Close every connection and stop listening; without effect if it does not run."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        _running.discard(self)
+        if self._pid != os.getpid():
+            listener.close()  # a forked child's copy; the parent's goes on
+            return
+        self._calm.set()
+        _shut(listener)
+        listener.close()
+        with self._bookkeeping:
+            connections, threads = list(self._connections), list(self._threads)
+        for connection in connections:
+            _shut(connection)
+        for thread in threads:
+            thread.join()
+
+    def __enter__(self: _Self) -> _Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def endpoint(self) -> str:
+        """``http://HOST:PORT``.
+
+        Raises:
+            RuntimeError: It does not listen.
+        """
+        if self._listener is None:
+            raise RuntimeError("the server is not running; use it in a with block, or start() it")
+        host, port = self._listener.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def release(self) -> None:
+        """Let go of every answer that is held back."""
+        with self._bookkeeping:
+            calm, self._calm = self._calm, threading.Event()
+            if self._listener is None:
+                self._calm.set()
+        calm.set()
+
+    def close_idle_connections(self) -> None:
+        """Close the connections that clients keep open for later."""
+        with self._bookkeeping:
+            idle = [connection for connection, is_idle in self._connections.items() if is_idle]
+        for connection in idle:
+            _shut(connection)
+
+    def _start_thread(self, work: Callable[[socket.socket], None], argument: socket.socket) -> None:
+        def run() -> None:
+            try:
+                work(argument)
+            finally:
+                with self._bookkeeping:
+                    self._threads.discard(threading.current_thread())
+
+        thread = threading.Thread(target=run, name="loopback-server", daemon=True)
+        with self._bookkeeping:
+            self._threads.add(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._bookkeeping:
+                self._connections[connection] = True
+                if self._listener is None:  # stopped meanwhile
+                    _shut(connection)
+            self._start_thread(self._converse, connection)
+
+    def _converse(self, connection: socket.socket) -> None:
+        try:
+            _Handler(connection, connection.getpeername(), self)  # type: ignore[arg-type]
+        except OSError:
+            pass  # the client went away, or a fault closed the connection
+        finally:
+            with self._bookkeeping:
+                del self._connections[connection]
+            connection.close()
+
+    def _set_idle(self, connection: socket.socket, is_idle: bool) -> None:
+        with self._bookkeeping:
+            self._connections[connection] = is_idle
+
+    def _give(self, connection: socket.socket, response: Response, message: bytes) -> bool:
+        """Send an answer, in the way it is to be given; whether the connection still stands."""
+        calm = self._calm
+        if response.delay:
+            calm.wait(response.delay)
+        if response.conduct == "reset":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            return False
+        if response.conduct == "hang":
+            calm.wait()
+        sent = 0
+        if response.conduct == "drip":
+            while sent < len(message) and not calm.is_set():
+                connection.sendall(message[sent : sent + 1])
+                sent += 1
+                calm.wait(response.interval)
+        connection.sendall(message[sent:])
+        return True
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Reads requests off one connection until it closes."""
+
+    protocol_version = "HTTP/1.1"
+    server: Any  # the LoopbackServer
+
+    def handle_one_request(self) -> None:
+        self.server._set_idle(self.connection, True)
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        self.server._set_idle(self.connection, False)
+        return super().parse_request()
+
+    def _exchange(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path, headers, self._read_body(headers))
+        response = self.server.handle(request)
+        if not self.server._give(self.connection, response, self._message(response)):
+            self.close_connection = True
+
+    def _read_body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(headers.get("content-length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return b"".join(chunks)
+
+    def _message(self, response: Response) -> bytes:
+        reason = self.responses[response.status][0] if response.status in self.responses else ""
+        headers = dict(response.headers)
+        if response.status != 204:
+            headers.setdefault("Content-Length", str(len(response.body)))
+        head = f"HTTP/1.1 {response.status} {reason}\r\n" + "".join(
+            f"{name}: {value}\r\n" for name, value in headers.items()
+        )
+        body = b"" if self.command == "HEAD" else response.body
+        return head.encode("latin-1") + b"\r\n" + body
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):  # whatever the method
+            return self._exchange
+        raise AttributeError(name)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def _shut(connection: socket.socket) -> None:
+    """Wake whoever reads from or accepts on a socket."""
+    with contextlib.suppress(OSError):  # closed already
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+# A child must not keep the port open after its parent has let go of it.
+_running: weakref.WeakSet[LoopbackServer] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for server in list(_running):
+        server.stop()
+        for connection in server._connections:
+            connection.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
