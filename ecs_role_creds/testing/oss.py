@@ -346,6 +346,7 @@ class FakeOss(LoopbackServer):
             _text("Bucket", received.bucket),
             _text("Key", self._shown_key(received)),
             _text("UploadId", received.query["uploadId"]),
+            _text("NextPartNumberMarker", max(self._upload(received), default=0)),
             _text("IsTruncated", "false"),
             *parts,
         )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from alibabacloud_oss_v2.signer import SignerV1, SignerV4
 from alibabacloud_oss_v2.types import Credentials, HttpRequest, SigningContext
@@ -254,18 +254,16 @@ def _sign_again(received: Received, claim: Claim, issued: IssuedCredentials) -> 
 
 
 def _unsigned(url: str) -> str:
-    """The URL without the parameters that hold the signature itself."""
-    path, _, query = url.partition("?")
+    """The URL without the parameters that hold the signature itself, written in one way only."""
     kept = [
-        pair
-        for pair in query.split("&")
-        if pair.partition("=")[0] not in ("x-oss-signature", "Signature")
+        quote(name, safe="") + (f"={quote(value, safe='')}" if value else "")
+        for name, value in parameters(url)
+        if name not in ("x-oss-signature", "Signature")
     ]
-    return f"{path}?{'&'.join(kept)}" if query else path
+    path = url.partition("?")[0]
+    return f"{path}?{'&'.join(kept)}" if kept else path
 
 
 def parameters(url: str) -> list[tuple[str, str]]:
-    """The parameters of a URL's query, unquoted; a ``+`` is a ``+``."""
-    query = urlsplit(url).query
-    pairs = [pair.partition("=") for pair in query.split("&") if pair]
-    return [(unquote(name), unquote(value)) for name, _, value in pairs]
+    """The parameters of a URL's query, unquoted; a ``+`` is a space, as oss2 sends it."""
+    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
