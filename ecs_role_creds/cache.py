@@ -34,6 +34,7 @@ class Source(Protocol):
 
     def fetch(self, until: float) -> Credentials:
         """Get credentials, by a reading of the clock; raises :class:`CredentialsError`."""
+        ...
 
     def forget_connections(self) -> None:
         """Leave connections to the parent process, in a forked child."""
@@ -243,9 +244,10 @@ class CredentialsCache:
         """Take in the news, then wake those who wait for it."""
         with self._lock:
             is_current = self._flight is flight  # else it was taken for lost, and replaced
+            now, before = self._clock(), self.record.state
+            after = before
             if is_current:
                 self._flight = None
-                now, before = self._clock(), self.record.state
                 if isinstance(outcome, Credentials) and outcome.is_expired():
                     outcome = CredentialsExpiredError(
                         "The metadata service's credentials expired while they were fetched; "

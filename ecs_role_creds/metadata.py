@@ -263,7 +263,9 @@ class MetadataClient:
         if self._transport is None:
             self._transport = Transport(self._session)
         url = self._settings.endpoint + path
-        for attempt in range(1, MAX_TRIES + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             asked_at = self._clock()
             if asked_at >= until:
                 raise self._out_of_time()
@@ -282,10 +284,9 @@ class MetadataClient:
                 can_retry = True
                 pause = problem.retry_after or FIRST_PAUSE * 2**attempt * self._random()
             if not can_retry or attempt == MAX_TRIES or self._clock() + pause >= until:
-                break
+                raise problem
             if pause:
                 self._sleep(pause)
-        raise problem
 
     def _no_answer(self, error: Exception) -> CredentialsError:
         from ecs_role_creds.transport import NotHttpError

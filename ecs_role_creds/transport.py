@@ -188,7 +188,7 @@ class _DeadlineConnection(HTTPConnection):
 
 
 class _DeadlinePool(HTTPConnectionPool):
-    ConnectionCls = _DeadlineConnection
+    ConnectionCls = _DeadlineConnection  # pyright: ignore[reportAssignmentType]
 
 
 class _DeadlineAdapter(HTTPAdapter):

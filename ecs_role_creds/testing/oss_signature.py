@@ -37,6 +37,7 @@ class Authority(Protocol):
 
     def now(self) -> datetime:
         """The time of day by which they expire."""
+        ...
 
 
 class RefusedError(Exception):

@@ -151,7 +151,7 @@ class FakeMetadataService(Faults):
     def mode(self, mode: Mode) -> None:
         if mode not in get_args(Mode):
             raise ValueError(f"mode is {mode!r}; pass one of {', '.join(get_args(Mode))}")
-        self._mode = mode
+        self._mode: Mode = mode
 
     def now(self) -> datetime:
         """The service's time of day; a skewed ``Date`` does not change it."""
