@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check format bench soak coverage clean
+.PHONY: demo test check soak model coverage security format bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
@@ -19,6 +19,23 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+# Longer runs of the same tests.
+soak: $(VENV)/dev.stamp
+	$(PYTEST) -m soak --timeout=1800 -s
+
+model: $(VENV)/dev.stamp
+	MODEL_EXAMPLES=20000 $(PYTEST) tests/property --timeout=7200
+
+coverage: $(VENV)/dev.stamp
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not soak" -p no:randomly
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=97
+
+security: $(VENV)/dev.stamp
+	$(BIN)/bandit --quiet --recursive ecs_role_creds
+	$(BIN)/pip-audit --skip-editable
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
