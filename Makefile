@@ -34,7 +34,7 @@ coverage: $(VENV)/dev.stamp
 	$(BIN)/coverage report --fail-under=97
 
 security: $(VENV)/dev.stamp
-	$(BIN)/bandit --quiet --recursive ecs_role_creds
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive ecs_role_creds
 	$(BIN)/pip-audit --skip-editable
 
 format: $(VENV)/dev.stamp
