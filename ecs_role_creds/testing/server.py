@@ -8,7 +8,13 @@ from typing import Literal
 
 from ecs_role_creds.testing.exchange import Request, Response
 from ecs_role_creds.testing.loopback import LoopbackServer
-from ecs_role_creds.testing.service import FakeMetadataService, Mode
+from ecs_role_creds.testing.service import (
+    DEFAULT_INSTANCE_ID,
+    DEFAULT_OWNER_ACCOUNT_ID,
+    DEFAULT_REGION_ID,
+    FakeMetadataService,
+    Mode,
+)
 
 
 class FakeMetadataServer(LoopbackServer, FakeMetadataService):
@@ -25,6 +31,9 @@ class FakeMetadataServer(LoopbackServer, FakeMetadataService):
         host: The address to listen at.
         rotation_share: For lives up to an hour: the share of a life after which it is rotated.
         no_hardening_status: What a PUT for a session token is answered in ``"normal-only"``.
+        region_id: Told at its path, as are the next two.
+        instance_id: See there.
+        owner_account_id: See there.
         clock: The service's time in seconds since the epoch; a
             :class:`~ecs_role_creds.testing.VirtualClock` for one that the test moves.
         seed: Makes tokens the same in every run.
@@ -43,6 +52,9 @@ class FakeMetadataServer(LoopbackServer, FakeMetadataService):
         host: str = "127.0.0.1",
         rotation_share: float = 0.5,
         no_hardening_status: Literal[403, 404, 405] = 404,
+        region_id: str = DEFAULT_REGION_ID,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+        owner_account_id: str = DEFAULT_OWNER_ACCOUNT_ID,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
     ) -> None:
@@ -54,6 +66,9 @@ class FakeMetadataServer(LoopbackServer, FakeMetadataService):
             mode=mode,
             rotation_share=rotation_share,
             no_hardening_status=no_hardening_status,
+            region_id=region_id,
+            instance_id=instance_id,
+            owner_account_id=owner_account_id,
             clock=clock,
             seed=seed,
         )

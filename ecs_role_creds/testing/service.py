@@ -34,6 +34,10 @@ TTL_HEADER = "x-aliyun-ecs-metadata-token-ttl-seconds"
 TOKEN_HEADER = "x-aliyun-ecs-metadata-token"  # noqa: S105 (a name)
 MAX_TTL = 21600  # documented
 
+DEFAULT_REGION_ID = "cn-fake-1"
+DEFAULT_INSTANCE_ID = "i-fake0000000000000001"
+DEFAULT_OWNER_ACCOUNT_ID = "1000000000000001"
+
 ROTATION_LEAD = 1800.0
 """Seconds before expiration at which the service rotates (stated by Alibaba Cloud in 2021)."""
 
@@ -84,9 +88,9 @@ class FakeMetadataService(Faults):
         mode: Mode = "both",
         rotation_share: float = 0.5,
         no_hardening_status: Literal[403, 404, 405] = 404,
-        region_id: str = "cn-fake-1",
-        instance_id: str = "i-fake0000000000000001",
-        owner_account_id: str = "1000000000000001",
+        region_id: str = DEFAULT_REGION_ID,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+        owner_account_id: str = DEFAULT_OWNER_ACCOUNT_ID,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
     ) -> None:
