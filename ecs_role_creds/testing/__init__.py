@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ecs_role_creds.testing.clock import VirtualClock
-from ecs_role_creds.testing.exchange import IssuedCredentials, RecordedRequest
-from ecs_role_creds.testing.server import FakeMetadataServer
-
 if TYPE_CHECKING:
+    from ecs_role_creds.testing.clock import VirtualClock
+    from ecs_role_creds.testing.exchange import IssuedCredentials, RecordedRequest
     from ecs_role_creds.testing.mock import fake_metadata
     from ecs_role_creds.testing.oss import FakeOss
+    from ecs_role_creds.testing.server import FakeMetadataServer
 
 __all__ = [
     "FakeMetadataServer",
@@ -24,15 +23,21 @@ __all__ = [
     "fake_metadata",
 ]
 
+_MODULES = {
+    "FakeMetadataServer": "server",
+    "FakeOss": "oss",
+    "IssuedCredentials": "exchange",
+    "RecordedRequest": "exchange",
+    "VirtualClock": "clock",
+    "fake_metadata": "mock",
+}
+
 
 def __getattr__(name: str) -> object:
-    # These need packages of their own, that not everybody has.
-    if name == "FakeOss":
-        from ecs_role_creds.testing.oss import FakeOss
+    # At first use: every pytest run imports this package for the plugin's sake, and some of its
+    # modules need packages that not everybody has.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return FakeOss
-    if name == "fake_metadata":
-        from ecs_role_creds.testing.mock import fake_metadata
-
-        return fake_metadata
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
