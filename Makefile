@@ -37,6 +37,9 @@ security: $(VENV)/dev.stamp
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive ecs_role_creds
 	$(BIN)/pip-audit --skip-editable
 
+bench: $(VENV)/dev.stamp
+	$(BIN)/python tests/benchmarks/run.py
+
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

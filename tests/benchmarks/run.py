@@ -1,0 +1,56 @@
+"""Runs the benchmarks and writes docs/benchmarks.md with its plots: ``make bench``.
+
+Takes a few minutes; ``--quick`` takes less than one, and its figures are rough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """Parse the command line, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter waits")
+    parser.add_argument("--only", nargs="*", metavar="SCENARIO", help="some scenarios; by name")
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "docs", help="the folder to write to (docs)"
+    )
+    arguments = parser.parse_args()
+    # No proxy may stand between a peer and the fake service, and no peer may write to the terminal.
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        os.environ.pop(name, None)
+        os.environ.pop(name.upper(), None)
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+
+    import report
+    import scenarios
+
+    scale = scenarios.QUICK if arguments.quick else scenarios.FULL
+    begin = time.perf_counter()
+    sections = []
+    for measure in scenarios.ALL:
+        if arguments.only and measure.__name__ not in arguments.only:
+            continue
+        started = time.perf_counter()
+        sections.append(measure(scale))
+        print(f"{measure.__name__}: {time.perf_counter() - started:.1f} s", flush=True)
+    took = time.perf_counter() - begin
+    print(report.write(sections, arguments.output, took, is_quick=arguments.quick))
+    return 0
+
+
+if __name__ == "__main__":
+    # Not the usual exit: peers leave threads behind that still wait for their time-outs.
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)
