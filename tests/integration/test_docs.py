@@ -71,6 +71,7 @@ def test_samples_run(
         exec(code, namespace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with("python test"))
 def test_sample_tests_pass(page: Path, tmp_path: Path) -> None:
     for number, fence in enumerate(fences(page, "python test")):
