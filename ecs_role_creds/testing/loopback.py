@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ecs_role_creds.testing.exchange import Request, Response
 
+_GRACE = 0.1
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time; closing then sends a RST
 
 _Self = TypeVar("_Self", bound="LoopbackServer")
@@ -37,7 +38,7 @@ class LoopbackServer:
         self._pid = 0
         self._bookkeeping = threading.RLock()
         self._threads: set[threading.Thread] = set()
-        self._connections: dict[socket.socket, bool] = {}  # and whether they are idle
+        self._connections: dict[socket.socket, threading.Lock] = {}  # held while busy
         self._calm = threading.Event()
 
     def handle(self, request: Request) -> Response:
@@ -113,9 +114,12 @@ class LoopbackServer:
     def close_idle_connections(self) -> None:
         """Close the connections that clients keep open for later."""
         with self._bookkeeping:
-            idle = [connection for connection, is_idle in self._connections.items() if is_idle]
-        for connection in idle:
-            _shut(connection)
+            connections = list(self._connections.items())
+        for connection, busy in connections:
+            # A client may have its answer just before this server is through with giving it.
+            if busy.acquire(timeout=_GRACE):
+                _shut(connection)
+                busy.release()
 
     def _start_thread(self, work: Callable[[socket.socket], None], argument: socket.socket) -> None:
         def run() -> None:
@@ -138,7 +142,7 @@ class LoopbackServer:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._bookkeeping:
-                self._connections[connection] = True
+                self._connections[connection] = threading.Lock()
                 if self._listener is None:  # stopped meanwhile
                     _shut(connection)
             self._start_thread(self._converse, connection)
@@ -153,9 +157,9 @@ class LoopbackServer:
                 del self._connections[connection]
             connection.close()
 
-    def _set_idle(self, connection: socket.socket, is_idle: bool) -> None:
+    def _busy(self, connection: socket.socket) -> threading.Lock:
         with self._bookkeeping:
-            self._connections[connection] = is_idle
+            return self._connections[connection]
 
     def _give(self, connection: socket.socket, response: Response, message: bytes) -> bool:
         """Send an answer, in the way it is to be given; whether the connection still stands."""
@@ -183,12 +187,20 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Any  # the LoopbackServer
 
+    def handle(self) -> None:
+        self._busy: threading.Lock = self.server._busy(self.connection)
+        super().handle()
+
     def handle_one_request(self) -> None:
-        self.server._set_idle(self.connection, True)
-        super().handle_one_request()
+        self._is_at_work = False
+        try:
+            super().handle_one_request()
+        finally:
+            if self._is_at_work:
+                self._busy.release()
 
     def parse_request(self) -> bool:
-        self.server._set_idle(self.connection, False)
+        self._is_at_work = self._busy.acquire()
         return super().parse_request()
 
     def _exchange(self) -> None:

@@ -233,7 +233,7 @@ def test_use_after_close() -> None:
 
 
 def test_any_number_at_once_and_no_trace() -> None:
-    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    threads, files = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))
     servers = [FakeMetadataServer(seed=seed).start() for seed in range(20)]
     clients = [Client(server) for server in servers]
     for client in clients:
@@ -243,8 +243,8 @@ def test_any_number_at_once_and_no_trace() -> None:
         server.stop()
     for client in clients:
         client.close()
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert set(threading.enumerate()) <= threads
+    assert len(os.listdir("/proc/self/fd")) <= len(files)
 
 
 def test_nobody_listens_after_the_block() -> None:
