@@ -1,0 +1,90 @@
+"""HTTP by the standard library only, so that the fakes are seen by something unrelated."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ecs_role_creds.testing import FakeMetadataServer
+
+TOKEN_PATH = "/latest/api/token"
+ROLE_PATH = "/latest/meta-data/ram/security-credentials/"
+TTL_HEADER = "X-aliyun-ecs-metadata-token-ttl-seconds"
+TOKEN_HEADER = "X-aliyun-ecs-metadata-token"
+
+
+class Reply(NamedTuple):
+    """An answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+
+class Issued(NamedTuple):
+    """The parts of credentials that a server can be asked about."""
+
+    access_key_id: str
+    access_key_secret: str
+    security_token: str
+
+
+@contextlib.contextmanager
+def connected(server: FakeMetadataServer) -> Iterator[http.client.HTTPConnection]:
+    """A connection that stays open between requests."""
+    address = urllib.parse.urlsplit(server.endpoint)
+    with contextlib.closing(
+        http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    ) as connection:
+        yield connection
+
+
+def exchange(
+    connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str]
+) -> Reply:
+    connection.request(method, path, headers=dict(headers))
+    with connection.getresponse() as response:
+        return Reply(response.status, dict(response.getheaders()), response.read())
+
+
+def ask(
+    server: FakeMetadataServer, path: str, method: str = "GET", headers: Mapping[str, str] = {}
+) -> Reply:
+    """One request on a connection of its own."""
+    with connected(server) as connection:
+        return exchange(connection, method, path, headers)
+
+
+def session_token(server: FakeMetadataServer, ttl: object = 21600) -> str:
+    """A session token of the hardening mode."""
+    reply = ask(server, TOKEN_PATH, "PUT", {TTL_HEADER: str(ttl)})
+    assert reply.status == 200
+    return reply.text
+
+
+def read_document(reply: Reply) -> Issued:
+    assert reply.status == 200
+    document = reply.document
+    return Issued(*(document[name] for name in ("AccessKeyId", "AccessKeySecret", "SecurityToken")))
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something that other threads bring about."""
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, "it did not come to be in time"
+        time.sleep(0.002)
