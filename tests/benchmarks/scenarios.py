@@ -55,8 +55,8 @@ class Scale(NamedTuple):
     is_quick: bool
 
 
-FULL = Scale(15, 0.04, 20, 4.0, 65.0, False)
-QUICK = Scale(3, 0.01, 3, 1.2, 2.5, True)
+FULL = Scale(15, 0.03, 15, 3.0, 65.0, False)
+QUICK = Scale(2, 0.01, 3, 1.2, 2.5, True)
 
 
 # Tools.
