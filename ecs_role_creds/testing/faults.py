@@ -56,7 +56,9 @@ class Faults:
         on: PathKind | None = None,
     ) -> None:
         """Answer with a status, and ``Retry-After`` where given, instead of doing one's work."""
-        headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
+        if retry_after is not None and (retry_after < 0 or retry_after != int(retry_after)):
+            raise ValueError(f"retry_after is {retry_after}; the header takes whole seconds")
+        headers = {} if retry_after is None else {"Retry-After": str(int(retry_after))}
         self.answer(
             b"<html>fake failure</html>", status=status, headers=headers, times=times, on=on
         )

@@ -240,14 +240,15 @@ def test_something_that_speaks_no_http() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def greet() -> None:
-            for _ in range(2):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.recv(1000)
-                    connection.sendall(b"SSH-2.0-fake\r\n")
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"SSH-2.0-fake\r\n")
 
-        threading.Thread(target=greet, daemon=True).start()
+        greeter = threading.Thread(target=greet, daemon=True)
+        greeter.start()
         port = listener.getsockname()[1]
         provider = EcsRamRoleCredentialsProvider(endpoint=f"http://127.0.0.1:{port}")
         with pytest.raises(MalformedResponseError, match="does not speak HTTP"):
             provider.get_credentials()
+        greeter.join()
