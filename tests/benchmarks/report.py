@@ -154,7 +154,7 @@ def _plot(section: Section, folder: Path) -> None:
 def _draw_bars(axes: plt.Axes, chart: Bars) -> None:
     names = list(chart.values)
     bars = axes.barh(names, list(chart.values.values()), color=[_colour(name) for name in names])
-    axes.bar_label(bars, [f"{value:.3g}" for value in chart.values.values()], padding=3)
+    axes.bar_label(bars, [_figure(value) for value in chart.values.values()], padding=3)
     axes.invert_yaxis()
     axes.set_xlabel(chart.unit)
     axes.margins(x=0.12)
@@ -177,12 +177,17 @@ def _draw_lines(axes: plt.Axes, chart: Lines) -> None:
             linewidth=2 if is_own else 1,
             zorder=3 if is_own else 2,
         )
-    axes.set_xscale("log", base=2 if max(xs) <= 4096 else 10)
+    most = max(x for points in chart.series.values() for x, _ in points)
+    axes.set_xscale("log", base=2 if most <= 4096 else 10)
     axes.set_yscale("log")
     axes.set_xlabel(chart.x_label)
     axes.set_ylabel(chart.unit)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _colour(name: str) -> str:
