@@ -61,7 +61,7 @@ class PollingSwitch:
     def _turn_off(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._starts = 0
+        self._starts: int = 0
         self._poller = None
 
     def _turn_off_after_fork(self) -> None:
