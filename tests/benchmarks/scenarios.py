@@ -409,8 +409,8 @@ def rotation(scale: Scale) -> Section:
         "and takes 50 ms for each answer. Each time the credentials in hand are made to look as "
         "old as they have to be for the provider to refresh them in its gentlest way. The floor "
         "refreshes nothing: what it shows is the threads waiting for each other. Torn are those "
-        "whose parts are not of one issue, as the service knows; equal ones count once, however many "
-        "callers got them.",
+        "whose parts are not of one issue, as the service knows; equal ones count once, however "
+        "many callers got them.",
         ["", "longest call", "calls", "failed", "torn", "documents fetched"],
         rows,
         Bars(longest, "ms, longest call"),
@@ -445,9 +445,9 @@ def outage(scale: Scale) -> Section:
         f"The service accepts connections and does not answer for {scale.outage:g} s; the cached "
         "credentials are valid for another 590 s; 64 threads call every 5 ms. Time-outs: oss2 1 s "
         "with one try (by default 10 s with three), the callback of botocore 1 s, everybody else "
-        "their defaults. By their design alibabacloud_credentials has everybody wait in the last 15 "
-        "minutes, botocore in the last 10, oss2 from 85 % of the life on. Whoever waited as long as the outage would have waited longer in "
-        "a longer one.",
+        "their defaults. By their design alibabacloud_credentials has everybody wait in the last "
+        "15 minutes, botocore in the last 10, oss2 from 85 % of the life on. Whoever waited as "
+        "long as the outage would have waited longer in a longer one.",
         ["", "longest call", "calls", "failed"],
         rows,
         Bars(longest, "ms, longest call"),
