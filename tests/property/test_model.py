@@ -202,6 +202,9 @@ class CacheModel(RuleBasedStateMachine):
     def wait_for_background(self) -> None:
         """What a caller who has to wait would wait for."""
         self.launcher.run_all()
+        if self.cache.is_refreshing:
+            # Its thread is gone, so that nobody is going to land it; it is replaced in a while.
+            self.clock.advance(2 * DEADLINE)
 
     # What callers do.
 
@@ -388,7 +391,7 @@ class CacheModel(RuleBasedStateMachine):
     def recover_and_wait(self) -> None:
         """However it came here: once the service answers and the back-off is over, all is well."""
         self.recover()
-        self.launcher.run_all()
+        self.wait_for_background()
         self.clock.now = max(self.clock(), self.state.ask_at)
         if self.service.current and self.clock() >= self.service.current.expires_at:
             self.service.rotate()
