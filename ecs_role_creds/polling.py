@@ -28,6 +28,7 @@ class PollingSwitch:
     def __init__(self, cache: CredentialsCache, clock: Clock) -> None:
         self._cache = cache
         self._clock = clock
+        self._starts = 0
         self._poller: Poller | None = None
         self._turn_off()
 
@@ -61,7 +62,7 @@ class PollingSwitch:
     def _turn_off(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._starts: int = 0
+        self._starts = 0
         self._poller = None
 
     def _turn_off_after_fork(self) -> None:
