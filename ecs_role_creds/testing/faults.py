@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from ecs_role_creds.testing.exchange import PathKind, Request, Response
 
@@ -125,6 +126,8 @@ class Faults:
         from email.utils import format_datetime, parsedate_to_datetime
 
         def skew(_: Request, response: Response) -> Response:
+            if "Date" not in response.headers:
+                return response  # another fault drops it
             date = parsedate_to_datetime(response.headers["Date"]) + timedelta(seconds=seconds)
             shown = format_datetime(date, usegmt=True)
             return response._replace(headers={**response.headers, "Date": shown})
@@ -147,6 +150,8 @@ class Faults:
     def _add(self, change: Change, times: int | None, on: PathKind | None) -> None:
         if times is not None and times < 1:
             raise ValueError(f"times is {times}; pass 1 or more, or leave it out")
+        if on is not None and on not in get_args(PathKind):
+            raise ValueError(f"on is {on!r}; pass one of {', '.join(get_args(PathKind))}")
         self._faults.append(Fault(change, on, times))
 
     def _changed(self, request: Request, kind: PathKind, response: Response) -> Response:

@@ -73,12 +73,14 @@ class LoopbackServer:
         self._calm.set()
         _shut(listener)
         listener.close()
-        with self._bookkeeping:
-            connections, threads = list(self._connections), list(self._threads)
-        for connection in connections:
-            _shut(connection)
-        for thread in threads:
-            thread.join()
+        # Again and again: a connection may just have been accepted.
+        while threads := self._living_threads():
+            with self._bookkeeping:
+                connections = list(self._connections)
+            for connection in connections:
+                _shut(connection)
+            for thread in threads:
+                thread.join()
 
     def __enter__(self: _Self) -> _Self:
         return self.start()
@@ -122,17 +124,16 @@ class LoopbackServer:
                 busy.release()
 
     def _start_thread(self, work: Callable[[socket.socket], None], argument: socket.socket) -> None:
-        def run() -> None:
-            try:
-                work(argument)
-            finally:
-                with self._bookkeeping:
-                    self._threads.discard(threading.current_thread())
-
-        thread = threading.Thread(target=run, name="loopback-server", daemon=True)
+        thread = threading.Thread(
+            target=work, args=(argument,), name="loopback-server", daemon=True
+        )
         with self._bookkeeping:
-            self._threads.add(thread)
-        thread.start()
+            thread.start()  # inside: stop() cannot join one that has not started
+            self._threads = {*self._living_threads(), thread}
+
+    def _living_threads(self) -> list[threading.Thread]:
+        with self._bookkeeping:
+            return [thread for thread in self._threads if thread.is_alive()]
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
