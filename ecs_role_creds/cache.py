@@ -199,11 +199,12 @@ class CredentialsCache:
     # The flight.
 
     def _flight_under_way(self, now: float) -> Flight | None:
-        """The fetch under way, if it is not lost: its thread may have been killed."""
+        """The fetch under way; one that is lost, its thread having been killed, is given up."""
         flight = self._flight
-        if flight is not None and now < flight.took_off_at + 2 * self._deadline:
-            return flight
-        return None
+        if flight is not None and now >= flight.took_off_at + 2 * self._deadline:
+            flight = self._flight = None
+            self.record = Record(self.record.state, self.record.state.ask_at)
+        return flight
 
     def _join_or_take_off(self) -> tuple[Flight, bool]:
         """The fetch under way, or a new one that the caller has to launch. Under the lock."""

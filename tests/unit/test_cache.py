@@ -501,6 +501,22 @@ def test_lost_fetch_is_replaced_after_twice_the_deadline(
     assert cache.fetches == 2
 
 
+def test_lost_refresh_leaves_the_hot_path_as_it_was(
+    clock: MovableClock, launcher: Launcher, first: Credentials
+) -> None:
+    cache = build_cache(ScriptedSource(first), clock, deadline=0.01, start_thread=launcher)
+    cache.ask_if_due()
+    before = cache.record
+    with pytest.raises(MetadataUnreachableError):
+        cache.refresh()
+    assert cache.is_refreshing
+
+    clock.advance(0.02)
+    assert ask(cache, clock) is first
+    assert not cache.is_refreshing
+    assert cache.record.hot_until == before.hot_until
+
+
 # refresh(), invalidate(), ask_if_due().
 
 
