@@ -1,80 +1,153 @@
-"""Clients unmodified, at the service's own address, in a network namespace of this test's own."""
+"""Clients unmodified, at the service's own address, in a network namespace of each test's own.
+
+The client for Node.js is installed by npm, once and into a temporary directory, where npm has
+a registry. ``TESTS_OFFLINE=1`` leaves it out.
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ecs_role_creds.testing.plugin import REAL_ADDRESS
 
-NAMESPACE = f"ecs-role-creds-{os.getpid()}"
+MODES = ["both", "hardening-only", "normal-only"]
+ROLE_NAMES = [None, "real-role"]
+NPM = Path(__file__).parents[1] / "support" / "npm"
 
 LIBRARY = """
-from ecs_role_creds import get_credentials
-credentials = get_credentials()
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+got = EcsRamRoleCredentialsProvider(role_name).get_credentials()
+triple = [got.access_key_id, got.access_key_secret, got.security_token]
 """
 ALIBABACLOUD_CREDENTIALS = """
 from alibabacloud_credentials.client import Client
 from alibabacloud_credentials.models import Config
-credentials = Client(Config(type="ecs_ram_role")).get_credential()
+got = Client(Config(type="ecs_ram_role", role_name=role_name)).get_credential()
+triple = [got.access_key_id, got.access_key_secret, got.security_token]
+"""
+NODE = """
+command = ["node", "client.js", *([role_name] if role_name else [])]
+done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+assert done.returncode == 0, done.stderr
+triple = json.loads(done.stdout)
 """
 RUN = """
+import json, os, subprocess, sys
 from ecs_role_creds.testing import FakeMetadataServer
-with FakeMetadataServer("real-role", host={address!r}, port=80) as server:
+address, mode, role_name = sys.argv[1], sys.argv[2], sys.argv[3] or None
+with FakeMetadataServer("real-role", mode=mode, host=address, port=80) as server:
 {client}
-    assert server.is_valid(credentials), server.transcript()
-    assert server.requests[0].method == "PUT", server.transcript()
-print("valid")
-import os, sys
+    issued = [list(one[:3]) for one in server.issued]
+    asked = [[one.method, one.path, one.status] for one in server.requests]
+    print(json.dumps({{"is_the_issued_one": [triple] == issued, "asked": asked}}))
 sys.stdout.flush()
 os._exit(0)  # a scheduler thread of one of the clients does not end
 """
 
+# The namespace has no name, and ends with the last process inside it, however that ends.
+# A user namespace around it serves those who are not root.
+UNSHARE = [["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"]]
+SET_UP = 'ip link set lo up && ip address add "$0/32" dev lo && exec "$@"'
 
-def ip(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+
+@pytest.fixture(scope="module")
+def inside() -> list[str]:
+    """What to put before a command for it to run where the service's address is loopback's."""
+    problem = "unshare (util-linux) and ip (iproute2) are missing"
+    if shutil.which("unshare") and shutil.which("ip"):
+        for unshare in UNSHARE:
+            prefix = [*unshare, "sh", "-c", SET_UP, REAL_ADDRESS]
+            tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+            if tried.returncode == 0:
+                return prefix
+            problem = tried.stderr.strip()
+    pytest.skip(f"no network namespace can be made here: {problem}")
 
 
-@pytest.fixture
-def namespace() -> Iterator[str]:
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("needs root and iproute2 for a network namespace")
-    made = ip("netns", "add", NAMESPACE)
-    if made.returncode != 0:
-        pytest.skip(f"no network namespace can be made here: {made.stderr.strip()}")
+@pytest.fixture(scope="module")
+def npm_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with client.js and what it requires."""
+    if os.environ.get("TESTS_OFFLINE", "") not in ("", "0"):
+        pytest.skip("TESTS_OFFLINE is set")
+    if not (shutil.which("npm") and shutil.which("node")):
+        pytest.skip("needs node and npm")
+    folder = tmp_path_factory.mktemp("npm")
+    for name in ("package.json", "package-lock.json", "client.js"):
+        shutil.copy(NPM / name, folder)
+    install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0"]
     try:
-        for arguments in (
-            ("link", "set", "lo", "up"),
-            ("addr", "add", f"{REAL_ADDRESS}/32", "dev", "lo"),
-        ):
-            done = ip("netns", "exec", NAMESPACE, "ip", *arguments)
-            if done.returncode != 0:
-                pytest.skip(f"the namespace cannot have the address: {done.stderr.strip()}")
-        yield NAMESPACE
-    finally:
-        ip("netns", "delete", NAMESPACE)
+        done = subprocess.run(
+            install, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm did not install the client in 60 s; is there no registry?")
+    if done.returncode != 0:
+        pytest.skip(f"npm cannot install the client: {done.stderr.strip()[-300:]}")
+    return folder
 
 
-@pytest.mark.parametrize("client", [LIBRARY, ALIBABACLOUD_CREDENTIALS])
-def test_unmodified_client(namespace: str, client: str) -> None:
+def run(
+    inside: list[str], client: str, mode: str, role_name: str | None, folder: Path | None = None
+) -> dict[str, Any]:
+    """What came of a client that was run beside a service at the real address."""
     indented = "".join(f"    {line}\n" for line in client.strip().splitlines())
-    script = RUN.format(address=REAL_ADDRESS, client=indented)
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("ALIBABA_CLOUD_") and not name.lower().endswith("_proxy")
     }
+    script = RUN.format(client=indented)
     done = subprocess.run(
-        ["ip", "netns", "exec", namespace, sys.executable, "-c", script],
+        [*inside, sys.executable, "-c", script, REAL_ADDRESS, mode, role_name or ""],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         env=environment,
+        cwd=folder,
     )
-    assert done.stdout.endswith("valid\n"), done.stderr
+    assert done.returncode == 0, (mode, role_name, done.stderr)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def assert_served(told: dict[str, Any], mode: str, role_name: str | None) -> None:
+    """It got what was issued, asked for a session token first, and asked nothing in vain."""
+    context = (mode, role_name, told)
+    assert told["is_the_issued_one"], context
+    tokens = [one for one in told["asked"] if one[0] == "PUT"]
+    rest = [one for one in told["asked"] if one[0] != "PUT"]
+    assert told["asked"][0] == tokens[0], context
+    no_token = mode == "normal-only"
+    assert {status for *_, status in tokens} == {404 if no_token else 200}, context
+    folder = "/latest/meta-data/ram/security-credentials/"
+    role = [] if role_name else [["GET", folder, 200]]
+    assert rest == [*role, ["GET", f"{folder}real-role", 200]], context
+
+
+@pytest.mark.parametrize("role_name", ROLE_NAMES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "client", [LIBRARY, ALIBABACLOUD_CREDENTIALS], ids=["library", "alibabacloud-credentials"]
+)
+def test_unmodified_client(
+    inside: list[str], client: str, mode: str, role_name: str | None
+) -> None:
+    assert_served(run(inside, client, mode, role_name), mode, role_name)
+
+
+# One test for all, so that no more than one worker installs the client.
+@pytest.mark.slow
+def test_unmodified_client_for_node(inside: list[str], npm_client: Path) -> None:
+    for mode, role_name in itertools.product(MODES, ROLE_NAMES):
+        told = run(inside, NODE, mode, role_name, npm_client)
+        assert_served(told, mode, role_name)

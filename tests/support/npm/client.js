@@ -1,0 +1,17 @@
+// Alibaba Cloud's own client for Node.js, without any setting but the role's name, if one is given.
+const { default: Credential, Config } = require("@alicloud/credentials");
+
+async function main() {
+  const options = { type: "ecs_ram_role" };
+  if (process.argv[2]) options.roleName = process.argv[2];
+  const got = await new Credential(new Config(options)).getCredential();
+  console.log(JSON.stringify([got.accessKeyId, got.accessKeySecret, got.securityToken]));
+}
+
+main().then(
+  () => process.exit(0), // a timer of the client's does not end
+  (error) => {
+    console.error(error);
+    process.exit(1);
+  },
+);
