@@ -647,6 +647,18 @@ def test_ask_if_due_waits_for_a_fetch_under_way() -> None:
     assert source.fetches == 1
 
 
+def test_ask_if_due_gives_up_on_a_fetch_that_is_lost(
+    clock: MovableClock, launcher: Launcher, first: Credentials
+) -> None:
+    cache = build_cache(ScriptedSource(first), clock, deadline=0.05, start_thread=launcher)
+    with pytest.raises(MetadataUnreachableError):
+        cache.get()
+    launcher.waiting.clear()
+    assert cache.ask_if_due() <= clock()
+    clock.advance(1.0)
+    assert cache.ask_if_due() > clock()
+
+
 def test_after_a_fork_the_credentials_are_kept_and_all_else_is_left(
     clock: MovableClock, launcher: Launcher, first: Credentials
 ) -> None:
@@ -717,5 +729,6 @@ def test_one_warning_for_a_failure_however_many_callers_it_has(
         cache.get()
     (_, (level, message)) = lines(caplog)
     assert level == "WARNING"
-    assert "those in hand are valid for another" in message
+    left = first.expires_in()
+    assert f"those in hand are valid for another {left:.0f} s" in message
     assert not any(secret in caplog.text for secret in ("STS.FAKE", "fake-secret", "fake-security"))

@@ -58,6 +58,12 @@ def test_nothing_shows_a_secret(credentials: Credentials, show: object) -> None:
     assert "app-role" in shown
 
 
+def test_is_shown_as_what_it_is_in_any_width(credentials: Credentials) -> None:
+    shown = repr(credentials)
+    assert shown.startswith("<Credentials of role 'app-role', expiring 2030-01-01T06:16:40Z")
+    assert f"{credentials:>200}" == shown.rjust(200)
+
+
 def test_logging_shows_no_secret(
     credentials: Credentials, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,4 +126,5 @@ def test_equality_and_hash(clock: MovableClock) -> None:
     assert hash(one) == hash(same)
     assert one != other
     assert one != "STS.FAKE0001"
+    assert hash(one) != hash(other)
     assert len({one, same, other}) == 2

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from email.utils import format_datetime
+from http.client import BadStatusLine
 from typing import Any
 
 import pytest
@@ -190,7 +191,24 @@ def test_normal_mode_where_the_service_knows_no_other(
     assert all("X-aliyun-ecs-metadata-token" not in call.request.headers for call in wire.calls)
     warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
-    assert "normal mode" in warnings[0].getMessage()
+    told = warnings[0].getMessage()
+    assert f"at {SERVICE} does not offer" in told
+    assert f"(status {status}); using the normal mode." in told
+
+
+def test_normal_mode_is_warned_of_once_though_it_is_looked_into_again(
+    client: MetadataClient,
+    clock: MovableClock,
+    wire: responses.RequestsMock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    serve(wire, clock, token=404)
+    fetch(client, clock)
+    clock.advance(6 * 3600)  # as long as a session token would have been kept
+    wire.replace("GET", ROLES_URL + "app-role", body=document(clock))
+    fetch(client, clock)
+    assert methods(wire).count("PUT /latest/api/token") == 2
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_normal_mode_is_never_entered_where_it_is_switched_off(
@@ -198,8 +216,9 @@ def test_normal_mode_is_never_entered_where_it_is_switched_off(
 ) -> None:
     client = build_client(clock, disable_imds_v1=True)
     serve(wire, clock, token=404)
-    with pytest.raises(errors.AccessRefusedError, match="ALIBABA_CLOUD_IMDSV1_DISABLED"):
+    with pytest.raises(errors.AccessRefusedError, match="ALIBABA_CLOUD_IMDSV1_DISABLED") as caught:
         fetch(client, clock)
+    assert caught.value.status == 404
     assert len(wire.calls) == 1
 
 
@@ -253,7 +272,7 @@ def test_empty_role_name(
     client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock, body: str
 ) -> None:
     serve(wire, clock, role=body)
-    with pytest.raises(errors.NoRoleAttachedError):
+    with pytest.raises(errors.NoRoleAttachedError, match="Attach one"):
         fetch(client, clock)
 
 
@@ -409,6 +428,45 @@ def test_statuses_that_mean_nothing(
         fetch(client, clock)
 
 
+@pytest.mark.parametrize(
+    ("bad", "wanted"),
+    [
+        ({"token": 418}, "request for a session token"),
+        ({"role": 418}, "request for the role's name"),
+        ({"answer": 418}, "request for the role's credentials"),
+    ],
+)
+def test_error_says_which_request_was_answered_badly(
+    client: MetadataClient,
+    clock: MovableClock,
+    wire: responses.RequestsMock,
+    bad: dict[str, Any],
+    wanted: str,
+) -> None:
+    serve(wire, clock, **bad)
+    with pytest.raises(errors.MalformedResponseError, match=wanted):
+        fetch(client, clock)
+
+
+def test_the_longest_values_are_believed(clock: MovableClock, wire: responses.RequestsMock) -> None:
+    client = build_client(clock)
+    longest = {
+        "AccessKeyId": "k" * 128,
+        "AccessKeySecret": "s" * 256,
+        "SecurityToken": "t" * 16384,
+    }
+    serve(wire, clock, token="f" * 4096, answer=document(clock, **longest))
+    assert len(fetch(client, clock).security_token) == 16384
+
+
+def test_the_shortest_values_are_believed(
+    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
+) -> None:
+    shortest = {"AccessKeyId": "k", "AccessKeySecret": "s", "SecurityToken": "t"}
+    serve(wire, clock, answer=document(clock, **shortest))
+    assert fetch(client, clock).access_key_id == "k"
+
+
 # Whose clock
 
 
@@ -451,10 +509,11 @@ def test_date_of_decades_ago_does_not_make_credentials_live_for_decades(
     assert fetch(client, clock).expires_in() == 12 * 3600
 
 
+@pytest.mark.parametrize("life", [-1.0, 0.0])
 def test_expired_document_is_a_failure(
-    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
+    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock, life: float
 ) -> None:
-    serve(wire, clock, answer=document(clock, life=-1))
+    serve(wire, clock, answer=document(clock, life=life), date=False)
     with pytest.raises(errors.CredentialsExpiredError, match="attach it again"):
         fetch(client, clock)
 
@@ -473,14 +532,17 @@ def test_passing_trouble_is_ridden_out(
     wire.get(ROLES_URL + "app-role", body=document(clock))
     fetch(client, clock)
     assert len(wire.calls) == 4
-    assert 1000.0 < clock() < 1002.0
+    # Half of 0.2 s, then half of 0.4 s.
+    assert clock() == pytest.approx(1000.3)
 
 
 def test_lasting_trouble_is_an_error(
     client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
 ) -> None:
     serve(wire, clock, role=503)
-    with pytest.raises(errors.MetadataServiceError, match="503") as caught:
+    with pytest.raises(
+        errors.MetadataServiceError, match=r"is in trouble \(status 503\)"
+    ) as caught:
         fetch(client, clock)
     assert caught.value.status == 503
     assert methods(wire).count("GET /latest/meta-data/ram/security-credentials/") == 3
@@ -499,7 +561,16 @@ def test_retry_after_is_waited_for_within_the_deadline(
 
 @pytest.mark.parametrize(
     ("header", "told"),
-    [("30", 30.0), ("0", 0.0), ("soon", None), ("-1", None), ("9" * 400, None), ("²", None)],
+    [
+        ("30", 30.0),
+        ("0", 0.0),
+        ("9" * 9, 999_999_999.0),
+        ("9" * 10, None),
+        ("9" * 400, None),
+        ("soon", None),
+        ("-1", None),
+        ("²", None),
+    ],
 )
 def test_retry_after_beyond_the_deadline_is_passed_on(
     clock: MovableClock, wire: responses.RequestsMock, header: str, told: float | None
@@ -507,7 +578,7 @@ def test_retry_after_beyond_the_deadline_is_passed_on(
     client = build_client(clock, role_name="app-role")
     wire.put(TOKEN_URL, body="fake-session-token-1")
     wire.get(ROLES_URL + "app-role", status=429, headers={"Retry-After": header})
-    with pytest.raises(errors.MetadataServiceError) as caught:
+    with pytest.raises(errors.MetadataServiceError, match="throttles its callers") as caught:
         fetch(client, clock)
     assert caught.value.retry_after == told
 
@@ -529,8 +600,24 @@ def test_refused_connection_is_not_tried_again(
 ) -> None:
     refused = requests.ConnectionError(NewConnectionError(None, "refused"))  # type: ignore[arg-type]
     serve(wire, clock, token=refused)
-    with pytest.raises(errors.MetadataUnreachableError, match="Not on an ECS instance"):
+    with pytest.raises(errors.MetadataUnreachableError, match="Not on an ECS instance") as caught:
         fetch(client, clock)
+    assert "refused" in str(caught.value)
+    assert "refused" in str(caught.value.__cause__)
+    assert len(wire.calls) == 1
+
+
+def test_what_speaks_no_http_is_told_apart_from_no_answer(
+    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
+) -> None:
+    babble = requests.ConnectionError(
+        ProtocolError("Connection aborted.", BadStatusLine("SSH-2.0"))
+    )
+    serve(wire, clock, token=babble)
+    with pytest.raises(errors.MalformedResponseError, match="does not speak HTTP") as caught:
+        fetch(client, clock)
+    assert "See what answers" in str(caught.value)
+    assert "SSH-2.0" in str(caught.value.__cause__)
     assert len(wire.calls) == 1
 
 
@@ -549,6 +636,30 @@ def test_slow_answers_share_one_time_limit(
     with pytest.raises(errors.MetadataUnreachableError, match="in time"):
         fetch(client, clock)
     assert len(wire.calls) == 2
+    # Each may take what is left; connecting, half of that.
+    timeouts = [call.request.req_kwargs["timeout"] for call in wire.calls]  # type: ignore[attr-defined]
+    assert timeouts == [(1.0, 2.0), (0.5, 1.0)]
+
+
+def test_session_of_ones_own_is_used(clock: MovableClock, wire: responses.RequestsMock) -> None:
+    session = requests.Session()
+    session.headers["User-Agent"] = "one-of-ones-own"
+    client = MetadataClient(Settings(), session=session, clock=clock, wall_clock=clock.wall)
+    serve(wire, clock)
+    fetch(client, clock)
+    assert {call.request.headers["User-Agent"] for call in wire.calls} == {"one-of-ones-own"}
+
+
+def test_after_a_fork_a_session_token_of_its_own_is_asked_for(
+    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
+) -> None:
+    client.forget_connections()  # before there are any, too
+    serve(wire, clock)
+    fetch(client, clock)
+    client.forget_connections()
+    assert client.mode is None
+    fetch(client, clock)
+    assert methods(wire).count("PUT /latest/api/token") == 2
 
 
 def test_no_error_shows_a_secret(

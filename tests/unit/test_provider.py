@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import pickle
 import subprocess
 import sys
@@ -310,7 +311,9 @@ def test_cancelling_one_waiter_leaves_the_others(ecs_metadata: FakeMetadataServe
     assert documents(ecs_metadata) == 1
 
 
-def test_a_closed_loop_is_no_trouble_to_the_fetch(ecs_metadata: FakeMetadataServer) -> None:
+def test_a_closed_loop_is_no_trouble_to_the_fetch(
+    ecs_metadata: FakeMetadataServer, caplog: pytest.LogCaptureFixture
+) -> None:
     provider = EcsRamRoleCredentialsProvider("app-role", deadline=LONG)
     ecs_metadata.hang(on="document")
 
@@ -321,6 +324,7 @@ def test_a_closed_loop_is_no_trouble_to_the_fetch(ecs_metadata: FakeMetadataServ
     asyncio.run(leave())
     ecs_metadata.recover()
     assert ecs_metadata.is_valid(provider.get_credentials())
+    assert [one.name for one in caplog.records if one.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.ecs_metadata(role=None)

@@ -83,6 +83,11 @@ def test_a_failure_is_never_forgotten_at_once() -> None:
     assert after_failure(0.0, None, 1, 0.0) == 0.5
 
 
+def test_at_expiration_there_is_nothing_to_serve_any_more() -> None:
+    end = SIX_HOURS.expires_at
+    assert after_failure(end, SIX_HOURS, 9, 0.999999) == pytest.approx(end + 10.0, abs=0.1)
+
+
 def test_retry_after_is_kept_while_the_life_left_allows_it() -> None:
     now = SIX_HOURS.expires_at - 1000.0
     assert after_failure(now, SIX_HOURS, 1, 0.0, retry_after=120.0) == now + 120.0
