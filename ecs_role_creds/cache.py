@@ -222,7 +222,13 @@ class CredentialsCache:
             return
         if can_wait:
             # The cached credentials do, and nobody is to be held up.
-            self._land(flight, CredentialsError("No thread can be started: shutting down."))
+            self._land(
+                flight,
+                CredentialsError(
+                    "No thread can be started to fetch credentials on: the interpreter is "
+                    "shutting down, or the process has too many threads already."
+                ),
+            )
         else:
             self._fly(flight)
 
