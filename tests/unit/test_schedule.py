@@ -31,6 +31,11 @@ def test_ten_second_token_is_renewed_at_half_its_life() -> None:
     assert first_ask(0.0, Lifetime(0.0, 10.0), 0.0) == 5.0
 
 
+def test_requests_are_half_a_second_apart_or_less_in_a_life_of_seconds() -> None:
+    assert SIX_HOURS.min_pause == 0.5
+    assert Lifetime(0.0, 10.0).min_pause == 0.25
+
+
 def test_opening_is_jittered_over_the_first_fifth_of_the_window() -> None:
     earliest = first_ask(0.0, SIX_HOURS, 0.0)
     assert first_ask(0.0, SIX_HOURS, 0.5) == earliest + 2.9 * MINUTE

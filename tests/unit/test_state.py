@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from support import MovableClock, fake_credentials
 
 from ecs_role_creds import CredentialsError
-from ecs_role_creds.state import State
+from ecs_role_creds.state import Record, State
 
 
 @pytest.fixture
@@ -35,12 +37,15 @@ def test_child_forked_in_an_outage_makes_several_attempts_before_the_end(
     clock.advance(3600.0 - 8.0)
     for _ in range(9):
         state = state.after_failure(CredentialsError("trouble"), clock(), 0.5)
-    # Not the ten seconds and more that it could be with nothing to serve.
-    assert clock() < state.after_fork(clock(), 0.999999).ask_at <= clock() + 2.0
+    # A quarter of what is left, not the ten seconds that it could be with nothing to serve.
+    assert state.after_fork(clock(), 0.999999).ask_at == pytest.approx(clock() + 2.0, abs=0.001)
+    assert state.after_fork(clock(), 0.0).ask_at == clock() + 0.5
 
 
-def test_credentials_without_an_end_yet_are_due_at_once(clock: MovableClock) -> None:
+@pytest.mark.parametrize("now", [-1e9, 0.0, 1000.0])
+def test_before_the_first_fetch_one_is_due_whatever_the_clock_reads(now: float) -> None:
     state = State()
-    assert state.is_due(clock())
-    assert not state.can_serve(clock())
-    assert state.after_fork(clock(), 0.5) is state
+    assert state.is_due(now)
+    assert not state.can_serve(now)
+    assert state.after_fork(now, 0.5) is state
+    assert Record(state, inf).hot_until < now
