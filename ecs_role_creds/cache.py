@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from math import inf
@@ -275,7 +276,10 @@ class CredentialsCache:
 
 def _unexpected(error: BaseException) -> CredentialsError:
     outcome = CredentialsError(
-        f"The fetch ended in an unexpected {type(error).__name__}. Please report this."
+        "No credentials can be fetched while the interpreter takes its modules apart. Do what "
+        "needs them before that: in an atexit handler at the latest."
+        if sys.is_finalizing()
+        else f"The fetch ended in an unexpected {type(error).__name__}. Please report this."
     )
     outcome.__cause__ = error.with_traceback(None)
     return outcome

@@ -214,6 +214,34 @@ def test_refused_credentials_are_renewed_while_the_interpreter_shuts_down(
     assert done.stdout.strip() == "app-role"
 
 
+@pytest.mark.parametrize("first_call", ["before", "in the end"])
+def test_nothing_can_be_fetched_while_the_interpreter_is_taken_apart(
+    ecs_metadata: FakeMetadataServer, first_call: str
+) -> None:
+    done = run(
+        "import os, sys, ecs_role_creds\n"
+        "class Last:\n"
+        "    provider = ecs_role_creds.EcsRamRoleCredentialsProvider('app-role')\n"
+        "    is_finalizing, write = sys.is_finalizing, os.write\n"
+        "    def __del__(self):\n"
+        "        try:\n"
+        "            told = self.provider.get_credentials().role_name\n"
+        "        except ecs_role_creds.CredentialsError as error:\n"
+        "            told = str(error)\n"
+        "        type(self).write(1, f'{type(self).is_finalizing()}: {told}'.encode())\n"
+        "last = Last()\n" + ("last.provider.get_credentials()\n" if first_call == "before" else "")
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    told = done.stdout.partition(".")[0]
+    if first_call == "before":
+        assert told == "True: app-role"
+    else:
+        assert told == (
+            "True: No credentials can be fetched while the interpreter takes its modules apart"
+        )
+    assert documents(ecs_metadata) == (first_call == "before")
+
+
 def test_poller_does_not_hold_up_the_end(ecs_metadata: FakeMetadataServer) -> None:
     done = run(
         "import ecs_role_creds\n"

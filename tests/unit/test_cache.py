@@ -731,4 +731,11 @@ def test_one_warning_for_a_failure_however_many_callers_it_has(
     assert level == "WARNING"
     left = first.expires_in()
     assert f"those in hand are valid for another {left:.0f} s" in message
+
+    caplog.clear()
+    clock.advance(left)
+    with pytest.raises(MetadataUnreachableError):
+        cache.get()
+    ((_, message),) = lines(caplog)
+    assert "there are none that are valid" in message
     assert not any(secret in caplog.text for secret in ("STS.FAKE", "fake-secret", "fake-security"))

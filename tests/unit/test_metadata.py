@@ -391,6 +391,20 @@ def test_last_updated_does_not_matter(
     assert fetch(client, clock).expires_in() == 21599
 
 
+def test_strangers_words_are_quoted_in_part_only(
+    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
+) -> None:
+    serve(wire, clock, role="n" * 100, answer=document(clock, Code="c" * 100))
+    with pytest.raises(errors.MalformedResponseError) as caught:
+        fetch(client, clock)
+    assert str(caught.value).count("n" * 80) == 1
+    assert "n" * 81 not in str(caught.value)
+    wire.replace("GET", ROLES_URL, body="app-role")
+    with pytest.raises(errors.MalformedResponseError) as caught:
+        fetch(client, clock)
+    assert f" {'c' * 40}, " in str(caught.value)
+
+
 def test_oversized_answer(
     client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
 ) -> None:
@@ -409,12 +423,13 @@ def test_session_tokens_that_are_not_believed(
     assert len(wire.calls) == 1
 
 
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399])
 def test_redirect_is_not_followed(
-    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
+    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock, status: int
 ) -> None:
     wire.put(TOKEN_URL, body="fake-session-token-1")
-    wire.get(ROLES_URL, status=302, headers={"Location": "http://127.0.0.2/elsewhere"})
-    with pytest.raises(errors.MalformedResponseError, match="redirect"):
+    wire.get(ROLES_URL, status=status, headers={"Location": "http://127.0.0.2/elsewhere"})
+    with pytest.raises(errors.MalformedResponseError, match="redirected"):
         fetch(client, clock)
     assert len(wire.calls) == 2
 
@@ -563,6 +578,7 @@ def test_retry_after_is_waited_for_within_the_deadline(
     ("header", "told"),
     [
         ("30", 30.0),
+        ("2", 2.0),
         ("0", 0.0),
         ("9" * 9, 999_999_999.0),
         ("9" * 10, None),
