@@ -186,3 +186,21 @@ def test_refusals_are_heeded_less_and_less_often_between_1_and_60_seconds(
     few, many = sorted((one, other))
     assert after_refusal(now, few) - now + SLACK >= FIRST_BACKOFF
     assert after_refusal(now, few) <= after_refusal(now, many) <= now + MAX_BACKOFF
+
+
+@given(st.integers(-100_000, 100_000), st.integers(0, 20_000), st.integers(1, 9), draws, waits)
+@example(-30_000, 20_000, 1, 0.0, None)
+def test_where_the_clock_begins_does_not_matter(
+    zero: int, now: int, failures: int, draw: float, retry_after: float | None
+) -> None:
+    def plan(zero: int) -> list[float]:
+        life, moment = Lifetime(zero, zero + 20_000), float(zero + now)
+        moments = [
+            first_ask(moment, life, draw),
+            after_unchanged(moment, life, draw),
+            after_failure(moment, life, failures, draw, retry_after),
+        ]
+        return [one - zero for one in moments]
+
+    for there, here in zip(plan(zero), plan(0), strict=True):
+        assert abs(there - here) < SLACK

@@ -59,6 +59,12 @@ def test_unchanged_asks_sooner_and_sooner() -> None:
     assert len(pauses) < 40
 
 
+def test_pauses_are_no_whole_seconds() -> None:
+    assert after_unchanged(SIX_HOURS.expires_at - 10.0, SIX_HOURS, 0.0) == (
+        SIX_HOURS.expires_at - 7.5
+    )
+
+
 def test_unchanged_before_the_window_waits_for_it() -> None:
     assert after_unchanged(HOUR, SIX_HOURS, 0.0) == SIX_HOURS.opens_at
 
