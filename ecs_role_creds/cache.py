@@ -281,7 +281,11 @@ def _unexpected(error: BaseException) -> CredentialsError:
         if sys.is_finalizing()
         else f"The fetch ended in an unexpected {type(error).__name__}. Please report this."
     )
-    outcome.__cause__ = error.with_traceback(None)
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None  # its frames could still show a secret
+        link = link.__cause__ or link.__context__
+    outcome.__cause__ = error
     return outcome
 
 

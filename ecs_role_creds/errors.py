@@ -2,7 +2,7 @@
 
 Everything here is a :class:`CredentialsError`. Each message says what happened and what to do
 next, and holds no secret; the error from below is chained as ``__cause__``, without the frames
-that could still show a secret.
+that could still show a secret, and not at all where it quotes the answer.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ _NO_TOKEN = ""  # in place of a session token: the service has the normal mode o
 _NO_HARDENING_MODE = (403, 404, 405)  # 404 seen in clients' sources, the others inferred
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")  # goes into HTTP headers as it is
+_CODE = re.compile(r"[A-Za-z.]+")  # too poor for a secret
 _EXPIRATION = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z", re.ASCII)
 _MAX_LENGTHS = {"AccessKeyId": 128, "AccessKeySecret": 256, "SecurityToken": 16384}
 _MAX_SESSION_TOKEN = 4096
@@ -151,14 +152,20 @@ class MetadataClient:
                 "The metadata service named no RAM role. Attach one to the instance and try again."
             )
         if not is_role_name(role_name):
+            del role_name  # not to be quoted: it may be the credentials
             raise MalformedResponseError(
-                f"The metadata service answered {role_name[:80]!r} where a role's name belongs. "
-                + _WHO_ANSWERS
+                f"The metadata service answered {len(answer.body)} bytes of something else where a "
+                "role's name belongs. " + _WHO_ANSWERS
             )
         return role_name
 
     def _raise_no_such_role(self, requested: str, until: float) -> NoReturn:
         attached = self._discover_role(until)  # raises where there is none at all
+        if attached == requested:
+            raise MalformedResponseError(
+                f"The metadata service names the role {attached!r}, but has no credentials of it "
+                "(it answered 404). " + _WHO_ANSWERS
+            )
         error = RoleMismatchError(
             f"The role {requested!r} is not attached to this instance, which has {attached!r}. "
             "Correct role_name (or ALIBABA_CLOUD_ECS_METADATA), or leave it out to use whichever "
@@ -216,7 +223,7 @@ class MetadataClient:
             raise MalformedResponseError(
                 "The metadata service's answer is no session token. " + _WHO_ANSWERS
             )
-        return token
+        return _Hidden(token)
 
     def _enter_normal_mode(self, status: int) -> None:
         if self._settings.disable_imds_v1:
@@ -337,6 +344,15 @@ class _Headers(dict[str, str]):
         return f"<{len(self)} headers>"
 
 
+class _Hidden(str):
+    """Text that neither a cache's ``repr`` nor a traceback with local variables shows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<not shown>"
+
+
 class RoleDocument:
     """The parts of a role document that are believed. Shows nothing of them."""
 
@@ -378,9 +394,7 @@ def parse_role_document(body: bytes) -> RoleDocument | str:
         return "no JSON object"
     code = document.get("Code")
     if code != "Success":  # the only value documented
-        shown = (
-            code[:40] if isinstance(code, str) and _VISIBLE.fullmatch(code) else "something else"
-        )
+        shown = code[:40] if isinstance(code, str) and _CODE.fullmatch(code) else "something else"
         return f"its Code is {shown}, not Success" if "Code" in document else "it has no Code"
     for key, most in _MAX_LENGTHS.items():
         value = document.get(key)

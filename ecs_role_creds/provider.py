@@ -235,6 +235,8 @@ class EcsRamRoleCredentialsProvider:
         return Credentials.provider_name
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_settings"):  # not built yet: shown by who reports a bad setting
+            return object.__repr__(self)
         return (
             f"{type(self).__name__}({self._settings.role_name!r}, "
             f"endpoint={self._settings.endpoint!r})"

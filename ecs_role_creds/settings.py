@@ -21,6 +21,7 @@ MAX_DEADLINE = 60.0
 MAX_SESSION_TOKEN_TTL = 21600  # documented: 1 to 21600 seconds
 
 _ROLE_NAME_PATTERN = re.compile(r"[A-Za-z0-9.@_-]{1,64}")
+_AUTHORITY_PATTERN = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 
 
 class Settings(NamedTuple):
@@ -146,7 +147,9 @@ def _endpoint(value: object, source: str) -> str:
     if "@" in parts.netloc:
         # What stands before the @ may be a password: not to be shown.
         raise _refuse(source, "not shown: it has a user name in it", allowed)
-    if parts.scheme != "http" or not parts.hostname or " " in value or port == 0:
+    if parts.scheme != "http" or not _AUTHORITY_PATTERN.fullmatch(parts.netloc):
+        raise _refuse(source, value, allowed)
+    if not parts.hostname or " " in value or port == 0:
         raise _refuse(source, value, allowed)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise _refuse(source, value, allowed)

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, PoolManager, Timeout
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError, ProtocolError, TimeoutError
+from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, ProtocolError, TimeoutError
 
 from ecs_role_creds._version import __version__
 
@@ -28,6 +28,18 @@ MAX_BODY = 64 * 1024
 CONNECT_SHARE = 0.5
 """The share of the time limit that connecting may take. The service is one hop away and accepts
 within a millisecond: where it has not by then, this is no ECS instance."""
+
+
+_BROKEN_OFF = "the answer broke off"
+
+# ValueError: http.client's own, of a chunk whose size is negative.
+_FROM_BELOW = (
+    requests.RequestException,
+    HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+)
 
 
 class Answer(NamedTuple):
@@ -59,7 +71,8 @@ class Answer(NamedTuple):
 
 
 class TransportError(Exception):
-    """No answer. Says why, and chains the error from below, stripped of its frames."""
+    """No answer. Says why, and chains the error from below, stripped of its frames; not where
+    that one quotes what was answered."""
 
 
 class ExchangeTimeoutError(TransportError):
@@ -105,8 +118,11 @@ class Transport:
         if self._session is None:
             self._session = new_session()
         try:
-            return self._exchange(self._session, method, url, headers, timeout)
-        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError) as error:
+            answer = self._exchange(self._session, method, url, headers, timeout)
+            if answer is not None:
+                return answer
+            problem: TransportError = ConnectionDroppedError(_BROKEN_OFF)
+        except _FROM_BELOW as error:
             # The frames below hold headers and bodies: they end here.
             problem = _explain(error)
         raise problem
@@ -127,12 +143,15 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         timeout: float,
-    ) -> Answer:
+    ) -> Answer | None:
+        """The answer; ``None`` where it broke off."""
+        # requests takes it, and its stubs do not know.
+        limits: Any = Timeout(total=timeout, connect=timeout * CONNECT_SHARE)
         with session.request(
             method,
             url,
             headers={**headers, "Accept-Encoding": "identity"},
-            timeout=(timeout * CONNECT_SHARE, timeout),
+            timeout=limits,
             allow_redirects=False,
             stream=True,
         ) as response:
@@ -140,6 +159,8 @@ class Transport:
             is_oversized = len(body) > MAX_BODY
             if is_oversized:
                 body = b""
+            elif (response.raw.length_remaining or 0) > 0:
+                return None
             else:
                 response.raw.release_conn()
             return Answer(response.status_code, response.headers, body, is_oversized)
@@ -147,13 +168,19 @@ class Transport:
 
 def new_session() -> requests.Session:
     """A session that trusts nothing but the address it is given."""
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = f"ecs-role-creds/{__version__}"
     session.trust_env = False  # proxies and .netrc come from the environment
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     session.mount("http://", _DeadlineAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
     session.mount("https://", _NoTls())
     return session
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere. requests would read a redirect's body to its end and take its ``Location``
+        apart, even where it is told not to follow."""
 
 
 class _DeadlineSocket(socket.socket):
@@ -178,7 +205,18 @@ class _DeadlineSocket(socket.socket):
         return super().recv_into(*args, **kwargs)
 
 
+class _QuietResponse(http.client.HTTPResponse):
+    def begin(self) -> None:
+        super().begin()
+        # urllib3 logs what it cannot read of a head, at WARNING; where the blank line is missing,
+        # that is the body.
+        self.msg.set_payload("")
+        self.msg.defects.clear()
+
+
 class _DeadlineConnection(HTTPConnection):
+    response_class = _QuietResponse
+
     def connect(self) -> None:
         super().connect()
         plain = cast("socket.socket", self.sock)
@@ -211,12 +249,11 @@ def _explain(error: Exception) -> TransportError:
     kind: Callable[[str], TransportError] = TransportError
     if any(isinstance(cause, (requests.Timeout, TimeoutError, socket.timeout)) for cause in causes):
         kind = ExchangeTimeoutError
-    elif any(
-        isinstance(cause, http.client.HTTPException)
-        and not isinstance(cause, (ConnectionError, http.client.IncompleteRead))
-        for cause in causes
-    ):
-        kind = NotHttpError
+    # These keep and quote what was answered, which may be a secret: they are not chained.
+    elif any(isinstance(cause, http.client.IncompleteRead) for cause in causes):
+        return ConnectionDroppedError(_BROKEN_OFF)
+    elif no_http := next(filter(_is_no_http, causes), None):
+        return NotHttpError(type(no_http).__name__)
     elif any(isinstance(cause, ProtocolError) for cause in causes):
         kind = ConnectionDroppedError
     root = next((cause for cause in reversed(causes) if isinstance(cause, OSError)), error)
@@ -227,6 +264,13 @@ def _explain(error: Exception) -> TransportError:
             cause.request = cause.response = None
     problem.__cause__ = error
     return problem
+
+
+def _is_no_http(error: BaseException) -> bool:
+    return type(error) is ValueError or (
+        isinstance(error, (http.client.HTTPException, InvalidHeader, DecodeError))
+        and not isinstance(error, ConnectionError)  # http.client.RemoteDisconnected
+    )
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+import urllib3.util.connection
+from support import run_at_once
+from support.plain_http import ROLE_PATH, TOKEN_PATH
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import (
     AccessRefusedError,
+    ConfigurationError,
     CredentialsError,
     CredentialsExpiredError,
     MalformedResponseError,
@@ -26,6 +36,7 @@ from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer
 
 DEADLINE = 0.4
+LOTS = 64 * 1024 * 1024
 
 
 def document(**changes: object) -> str:
@@ -176,31 +187,171 @@ def test_no_fall_back_to_normal_mode_after_a_time_out(ecs_metadata: FakeMetadata
     assert {one.method for one in ecs_metadata.requests} == {"PUT"}
 
 
+def assert_nothing_else_was_asked(server: FakeMetadataServer) -> None:
+    asked = {f"{one.method} {one.path}" for one in server.requests}
+    assert asked <= {f"PUT {TOKEN_PATH}", f"GET {ROLE_PATH}", f"GET {ROLE_PATH}app-role"}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("on", ["token", "role", "document"])
-def test_no_redirect_is_followed(ecs_metadata: FakeMetadataServer, on: str) -> None:
+def test_no_redirect_is_followed(ecs_metadata: FakeMetadataServer, on: Any, status: int) -> None:
     with FakeMetadataServer() as elsewhere:
         location = {"Location": elsewhere.endpoint + "/latest/api/token"}
-        ecs_metadata.answer(b"", status=302, headers=location, on=on)  # type: ignore[arg-type]
+        ecs_metadata.answer(b"", status=status, headers=location, on=on)
         with pytest.raises(MalformedResponseError, match="redirect was not followed"):
             EcsRamRoleCredentialsProvider().get_credentials()
         elsewhere.assert_no_requests()
+    assert_nothing_else_was_asked(ecs_metadata)
 
 
+@pytest.mark.parametrize(
+    "location",
+    [
+        "//{elsewhere}/latest/api/token",
+        "/latest/user-data",
+        "../../../user-data",
+        "?more",
+        "file:///etc/passwd",
+        "gopher://{elsewhere}/",
+        "https://{elsewhere}/",
+        "http://fake:fake@{elsewhere}/",
+        "http://[",
+        "http://{elsewhere}:99999/",
+        "/\xe9",
+        "",
+    ],
+)
+def test_no_redirect_is_taken_apart(ecs_metadata: FakeMetadataServer, location: str) -> None:
+    with FakeMetadataServer() as elsewhere:
+        host = elsewhere.endpoint.removeprefix("http://")
+        headers = {"Location": location.format(elsewhere=host)}
+        ecs_metadata.answer(b"fake", status=307, headers=headers, on="role")
+        with pytest.raises(MalformedResponseError, match="redirect was not followed"):
+            EcsRamRoleCredentialsProvider().get_credentials()
+        elsewhere.assert_no_requests()
+    assert_nothing_else_was_asked(ecs_metadata)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Refresh", "0; url={elsewhere}/"),
+        ("Link", "<{elsewhere}/>; rel=preload"),
+        ("Alt-Svc", 'h2="{host}", http/1.1="{host}"'),
+        ("Content-Location", "{elsewhere}/"),
+        ("Location", "{elsewhere}/"),
+        ("Set-Cookie", "a=fake; Domain={host}"),
+    ],
+    ids=lambda header: header[0],
+)
+def test_no_header_leads_elsewhere(
+    ecs_metadata: FakeMetadataServer, header: tuple[str, str]
+) -> None:
+    with FakeMetadataServer() as elsewhere:
+        host = elsewhere.endpoint.removeprefix("http://")
+        headers = {header[0]: header[1].format(elsewhere=elsewhere.endpoint, host=host)}
+        ecs_metadata.answer("app-role", headers=headers, on="role")
+        provider = EcsRamRoleCredentialsProvider()
+        provider.get_credentials()
+        assert ecs_metadata.is_valid(provider.refresh())
+        elsewhere.assert_no_requests()
+    assert_nothing_else_was_asked(ecs_metadata)
+
+
+def test_no_page_leads_elsewhere(ecs_metadata: FakeMetadataServer) -> None:
+    with FakeMetadataServer() as elsewhere:
+        page = f'<meta http-equiv="refresh" content="0; url={elsewhere.endpoint}/"><html></html>'
+        ecs_metadata.answer(page, headers={"Content-Type": "text/html"}, on="document")
+        with pytest.raises(MalformedResponseError, match="no JSON"):
+            EcsRamRoleCredentialsProvider().get_credentials()
+        elsewhere.assert_no_requests()
+    assert_nothing_else_was_asked(ecs_metadata)
+
+
+@pytest.mark.parametrize(
+    "role",
+    [
+        *("..", "../user-data", "../../../user-data", "%2e%2e/user-data", "..%2fuser-data"),
+        *("..\\user-data", "/latest/user-data", "a?b", "a#b", "a;b", "a b", "a\tb", "a@b:80"),
+        *("http://127.0.0.2/", "//127.0.0.2/", "a\r\nHost: 127.0.0.2", "a HTTP/1.1\r\n\r\nGET /b"),
+        *("\u2024\u2024/user-data", "\uff0e\uff0e\uff0fuser-data", "a\x00b", "a\u2028b"),
+    ],
+)
+def test_no_role_name_leads_elsewhere(ecs_metadata: FakeMetadataServer, role: str) -> None:
+    ecs_metadata.answer(role, on="role")
+    with pytest.raises(MalformedResponseError, match="role's name"):
+        EcsRamRoleCredentialsProvider().get_credentials()
+    ecs_metadata.assert_requests(f"PUT {TOKEN_PATH}", f"GET {ROLE_PATH}")
+
+
+@pytest.mark.parametrize("is_argument", [True, False], ids=["argument", "environment"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("file:///etc/passwd", "file:", "https://127.0.0.1", "gopher://127.0.0.1", "data:,fake"),
+        *(
+            "unix:///run/fake",
+            "http+unix://fake",
+            "//127.0.0.1",
+            "http:127.0.0.1",
+            "http:/127.0.0.1",
+        ),
+        *("http://fake@127.0.0.1", "http://@127.0.0.1", "http://127.0.0.1:80@127.0.0.2"),
+        *("http://127.0.0.1\\@127.0.0.2", "http://127.0.0.1\\127.0.0.2", "http://127.0.0.1%00"),
+        *("http://%31%32%37.0.0.1", "http://127.0.0.1%2f", "http://127.0.0.1%40127.0.0.2"),
+        *("http://127.0.0.1%0d%0aX: 1", "http://\uff11\uff12\uff17.0.0.1", "http://127\u30020.0.1"),
+        *(
+            "http://[::1]127.0.0.2",
+            "http://127.0.0.1/..",
+            "http://127.0.0.1/%2e",
+            "http://*",
+            "http://",
+        ),
+        *("http://127.0.0.1?a=b", "http://127.0.0.1#a", "http://127.0.0.1\t", " http://127.0.0.1"),
+    ],
+)
+def test_no_endpoint_leads_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, is_argument: bool
+) -> None:
+    if is_argument:
+        with pytest.raises(ConfigurationError, match=r"^endpoint is"):
+            EcsRamRoleCredentialsProvider(endpoint=endpoint)
+    else:
+        variable = "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT"
+        monkeypatch.setenv(variable, endpoint)
+        with pytest.raises(ConfigurationError, match=f"^{variable} is"):
+            EcsRamRoleCredentialsProvider()
+
+
+@pytest.mark.parametrize("no_proxy", [None, "", "example.com"])
 def test_no_proxy_and_no_netrc(
-    ecs_metadata: FakeMetadataServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ecs_metadata: FakeMetadataServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    no_proxy: str | None,
 ) -> None:
     with FakeMetadataServer() as proxy:
-        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY"):
             monkeypatch.setenv(name, proxy.endpoint)
+            monkeypatch.setenv(name.lower(), proxy.endpoint)
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
-        netrc = tmp_path / "netrc"
+            if no_proxy is not None:
+                monkeypatch.setenv(name, no_proxy)
+        netrc = tmp_path / ".netrc"
         netrc.write_text("default login fake password fake\n")
         netrc.chmod(0o600)
         monkeypatch.setenv("NETRC", str(netrc))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, str(tmp_path / "missing.pem"))
         EcsRamRoleCredentialsProvider().get_credentials()
         proxy.assert_no_requests()
-    assert all("authorization" not in one.headers for one in ecs_metadata.requests)
+    sent = {name for one in ecs_metadata.requests for name in one.headers}
+    assert sent <= {
+        *("host", "user-agent", "accept", "accept-encoding", "connection", "content-length"),
+        *("x-aliyun-ecs-metadata-token", "x-aliyun-ecs-metadata-token-ttl-seconds"),
+    }
 
 
 def test_cookies_are_not_sent_back(ecs_metadata: FakeMetadataServer) -> None:
@@ -252,3 +403,166 @@ def test_something_that_speaks_no_http() -> None:
         with pytest.raises(MalformedResponseError, match="does not speak HTTP"):
             provider.get_credentials()
         greeter.join()
+
+
+# Servers that send whatever bytes, and on as long as they are let
+
+
+@contextlib.contextmanager
+def sending(send: Callable[[socket.socket], object]) -> Iterator[str]:
+    """The endpoint of a server that reads a request of each connection, then does as it is told."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        workers: list[threading.Thread] = []
+
+        def converse(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                send(connection)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    workers.append(threading.Thread(target=converse, args=(connection,)))
+                    workers[-1].start()
+
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            acceptor.join()
+            for worker in workers:
+                worker.join()
+
+
+@pytest.mark.parametrize("headers", ["", "Content-Encoding: gzip\r\n"], ids=["plain", "gzip"])
+@pytest.mark.parametrize("status", [200, 302, 307])
+def test_no_more_than_64_kib_of_an_endless_answer_are_read(status: int, headers: str) -> None:
+    sent = 0
+
+    def send(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(f"HTTP/1.1 {status} F\r\nLocation: /\r\n{headers}\r\n".encode())
+        body = gzip.compress(bytes(2**20)) if headers else bytes(2**16)
+        while sent < LOTS:  # for the case that everything is read
+            sent += connection.send(body)
+
+    with sending(send) as endpoint:
+        provider = EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=10)
+        with pytest.raises(MalformedResponseError, match="far too long"):
+            provider.get_credentials()
+    # The sockets' buffers take more than what is read.
+    assert sent < LOTS / 2
+
+
+@pytest.mark.parametrize(
+    ("at_once", "dripped"),
+    [
+        (b"", b"HTTP/1.1 200 OK\r\n" + b"X-Fake: fake\r\n" * 90),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4000),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+        (b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", b"x" * 4000),
+    ],
+    ids=["head", "body", "chunks", "continues", "redirect"],
+)
+def test_the_deadline_covers_the_whole_exchange(at_once: bytes, dripped: bytes) -> None:
+    def send(connection: socket.socket) -> None:
+        connection.sendall(at_once)
+        for byte in dripped:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+            if time.monotonic() > begun + 10 * DEADLINE:
+                return
+
+    begun = time.monotonic()
+    with sending(send) as endpoint:
+        # On the caller's own thread, so that it is the exchange that is timed, not the wait.
+        provider = EcsRamRoleCredentialsProvider(
+            endpoint=endpoint, deadline=DEADLINE, runtime=Runtime(start_thread=run_at_once)
+        )
+        with pytest.raises(MetadataUnreachableError, match="ECS instance"):
+            provider.get_credentials()
+        took = time.monotonic() - begun
+    assert took < 5 * DEADLINE
+
+
+def test_the_deadline_covers_connecting_too(
+    ecs_metadata: FakeMetadataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadline = 1.0
+    create_connection = urllib3.util.connection.create_connection
+
+    def connect_slowly(*args: Any, **options: Any) -> socket.socket:
+        time.sleep(0.45 * deadline)
+        return create_connection(*args, **options)
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", connect_slowly)
+    ecs_metadata.hang()
+
+    def seconds_taken() -> float:
+        provider = EcsRamRoleCredentialsProvider(
+            deadline=deadline, runtime=Runtime(start_thread=run_at_once)
+        )
+        begun = time.monotonic()
+        with pytest.raises(MetadataUnreachableError, match="ECS instance"):
+            provider.get_credentials()
+        return time.monotonic() - begun
+
+    # More than once where a busy machine holds it up.
+    assert any(seconds_taken() < 1.2 * deadline for _ in range(3))
+
+
+AUDIT = """
+import os, sys
+events = []
+def note(event, arguments):
+    if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND):
+        events.append((event, str(arguments[0])))
+    elif event.split(".")[0] in ("subprocess", "shutil", "tempfile", "sqlite3", "mmap"):
+        events.append((event, str(arguments)))
+    elif event in ("os.putenv", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.link",
+                   "os.rename", "os.mkdir", "os.symlink", "os.truncate"):
+        events.append((event, str(arguments)))
+sys.addaudithook(note)
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+provider = EcsRamRoleCredentialsProvider()
+provider.invalidate(provider.get_credentials())
+provider.get_credentials()
+with provider.polling():
+    provider.refresh()
+{more}
+print(sys.argv, events)
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        ("", ""),
+        ("open(os.devnull, 'w').close()", "open"),
+        ("os.environ['FAKE'] = provider.get_credentials().security_token", "os.putenv"),
+        ("os.system('true')", "os.system"),
+    ],
+    ids=["nothing", "a file", "a variable", "a process"],
+)
+def test_nothing_is_left_on_the_host(
+    ecs_metadata: FakeMetadataServer, tmp_path: Path, more: str, left: str
+) -> None:
+    # The last three show that a trace would be seen.
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", AUDIT.format(more=more)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert len(ecs_metadata.issued) == 1
+    assert not list(tmp_path.iterdir())
+    if left:
+        assert f"['-c'] [('{left}', " in done.stdout
+    else:
+        assert done.stdout == "['-c'] []\n"

@@ -35,7 +35,7 @@ def shown_by(error: BaseException) -> str:
 def test_tracebacks_hold_no_secret(
     ecs_metadata: FakeMetadataServer, spoil: Callable[[FakeMetadataServer], None]
 ) -> None:
-    provider = EcsRamRoleCredentialsProvider("app-role", deadline=0.4)
+    provider = EcsRamRoleCredentialsProvider("app-role", deadline=1.0)
     credentials = provider.get_credentials()
     spoil(ecs_metadata)
     with pytest.raises(CredentialsError) as caught:
