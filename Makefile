@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check soak model coverage security format bench clean
+.PHONY: demo test check soak model fuzz mutants coverage security format bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
@@ -27,6 +27,16 @@ soak: $(VENV)/dev.stamp
 model: $(VENV)/dev.stamp
 	MODEL_EXAMPLES=20000 $(PYTEST) tests/property --timeout=7200
 
+FUZZ_SECONDS ?= 600
+
+fuzz: $(VENV)/fuzz.stamp
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+# The time mutmut takes is the tests'; fewer courses of the model are enough to notice a mutant.
+mutants: $(VENV)/mutation.stamp
+	MODEL_EXAMPLES=30 $(BIN)/mutmut run
+	$(BIN)/python tests/mutation/report.py
+
 coverage: $(VENV)/dev.stamp
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m "not soak" -p no:randomly
@@ -45,15 +55,12 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo-output mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet -e '.[demo]'
-	touch $@
-
-$(VENV)/dev.stamp: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+# demo.stamp has what the extra named demo in pyproject.toml lists, and so on.
+$(VENV)/%.stamp: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[$*]'
 	touch $@
