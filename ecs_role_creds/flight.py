@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import sys
 import threading
@@ -75,7 +76,19 @@ def start_daemon_thread(work: Callable[[], object]) -> bool:
     if sys.is_finalizing():
         return False
     try:
-        threading.Thread(target=work, name="ecs-role-creds-refresh", daemon=True).start()
+        _thread.start_new_thread(_start_thread, (work,))
     except RuntimeError:
         return False
     return True
+
+
+def _start_thread(work: Callable[[], object]) -> None:
+    """Run ``work`` on a thread with a name, which ``threading`` knows.
+
+    ``Thread.start()`` waits until the new thread has begun. With many threads at work that takes
+    milliseconds, so it is not the caller who waits, but this function's thread.
+    """
+    try:
+        threading.Thread(target=work, name="ecs-role-creds-refresh", daemon=True).start()
+    except RuntimeError:
+        work()
