@@ -12,6 +12,7 @@ from ecs_role_creds.testing.service import FakeMetadataService
 try:
     import requests
     import responses
+    from urllib3.exceptions import ProtocolError
 except ImportError as error:
     raise ImportError(
         "fake_metadata needs responses: pip install 'ecs-role-creds[testing]'"
@@ -55,7 +56,8 @@ def fake_metadata(
 
 def _given(response: Response) -> tuple[int, dict[str, str], bytes]:
     if response.conduct == "reset":
-        raise requests.ConnectionError(ConnectionResetError(104, "Connection reset by peer"))
+        reset = ConnectionResetError(104, "Connection reset by peer")
+        raise requests.ConnectionError(ProtocolError("Connection aborted.", reset))
     if response.conduct in ("hang", "drip"):
         raise requests.ReadTimeout("the fake metadata service does not answer in time")
     if response.delay:

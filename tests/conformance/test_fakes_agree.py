@@ -8,6 +8,7 @@ import pytest
 import requests
 import responses
 
+from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer, VirtualClock, fake_metadata
 
 TOKEN_PATH = "/latest/api/token"
@@ -107,3 +108,18 @@ def test_the_same_lack_of_an_answer(control: str, kind: type[Exception]) -> None
         service.recover()
         reply = requests.get("http://100.100.100.200" + ROLE_PATH, timeout=0.1)
         assert reply.text == "app-role"
+
+
+def test_a_connection_that_was_reset_is_the_same_to_a_client() -> None:
+    """Its client tries again, with either."""
+    with FakeMetadataServer() as server:
+        server.reset(times=1)
+        EcsRamRoleCredentialsProvider(endpoint=server.endpoint).get_credentials()
+        by_socket = [one.status for one in server.requests]
+    with responses.RequestsMock() as mock:
+        mock.assert_all_requests_are_fired = False
+        service = fake_metadata(mock)
+        service.reset(times=1)
+        endpoint = "http://100.100.100.200"
+        EcsRamRoleCredentialsProvider(endpoint=endpoint).get_credentials()
+        assert [one.status for one in service.requests] == by_socket == [0, 200, 200, 200]
