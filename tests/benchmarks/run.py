@@ -32,6 +32,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
 
+    sys.path.append(str(ROOT / "tests"))  # for its support package
     import report
     import scenarios
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from faults import faults, faults_beyond, faults_of_peers
 from peers import (
     ALIBABA,
     BOTOCORE,
@@ -679,6 +680,9 @@ ALL: tuple[Callable[[Scale], Section], ...] = (
     many_providers,
     rotation,
     outage,
+    faults,
+    faults_beyond,
+    faults_of_peers,
     off_the_cloud,
     more_callers,
     more_providers,
