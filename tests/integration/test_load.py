@@ -19,8 +19,8 @@ from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 
 THREADS = 256
 TASKS = 1000
-LIFE = 4.0
-DURATION = 3.5  # past one rotation at least
+LIFE = 8.0
+DURATION = 6.0  # past one rotation at least
 PAUSE = 0.005
 REQUESTS_EACH = 3  # to the fake OSS
 
