@@ -423,6 +423,28 @@ def test_unexpected_exception_reaches_those_who_wait_and_is_not_the_end(
     assert cache.get() is first
 
 
+def test_no_frame_of_an_unexpected_exception_is_kept(clock: MovableClock) -> None:
+    class Defective(ScriptedSource):
+        def fetch(self, until: float) -> Credentials:
+            try:
+                try:
+                    raise KeyError("first")
+                except KeyError as first:
+                    raise ValueError("because of it") from first
+            except ValueError:
+                raise TypeError("on the way")  # noqa: B904 (that is the point)
+
+    with pytest.raises(CredentialsError, match="unexpected TypeError") as caught:
+        build_cache(Defective(), clock).get()
+    chain: list[BaseException] = []
+    link = caught.value.__cause__
+    while link is not None:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    assert [type(one) for one in chain] == [TypeError, ValueError, KeyError]
+    assert [one.__traceback__ for one in chain] == [None] * 3
+
+
 def test_thread_that_is_killed_lands_and_dies(clock: MovableClock, launcher: Launcher) -> None:
     class Dying(ScriptedSource):
         def fetch(self, until: float) -> Credentials:

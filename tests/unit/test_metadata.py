@@ -303,6 +303,17 @@ def test_another_role_than_the_one_named(clock: MovableClock, wire: responses.Re
     assert (caught.value.requested, caught.value.attached) == ("wanted-role", "app-role")
 
 
+@pytest.mark.parametrize("is_named", [False, True])
+def test_role_without_credentials_is_no_mismatch(
+    clock: MovableClock, wire: responses.RequestsMock, is_named: bool
+) -> None:
+    client = build_client(clock, role_name="app-role" if is_named else None)
+    serve(wire, clock, answer=404)
+    told = "names the role 'app-role', but has no credentials"
+    with pytest.raises(errors.MalformedResponseError, match=told):
+        fetch(client, clock)
+
+
 def test_role_named_but_none_attached(clock: MovableClock, wire: responses.RequestsMock) -> None:
     client = build_client(clock, role_name="wanted-role")
     serve(wire, clock, role=404, answer=404, name="wanted-role")
@@ -668,6 +679,15 @@ def test_session_of_ones_own_is_used(clock: MovableClock, wire: responses.Reques
     serve(wire, clock)
     fetch(client, clock)
     assert {call.request.headers["User-Agent"] for call in wire.calls} == {"one-of-ones-own"}
+
+
+def test_session_token_is_kept_out_of_sight(
+    client: MetadataClient, clock: MovableClock, wire: responses.RequestsMock
+) -> None:
+    serve(wire, clock)
+    fetch(client, clock)
+    assert "<not shown>" in repr(vars(client))
+    assert "fake-session-token" not in repr(vars(client))
 
 
 def test_after_a_fork_a_session_token_of_its_own_is_asked_for(

@@ -91,6 +91,11 @@ def test_settings_are_checked_at_once() -> None:
         EcsRamRoleCredentialsProvider("acs:ram::1:role/app-role")
 
 
+def test_half_built_provider_can_be_shown() -> None:
+    half_built = EcsRamRoleCredentialsProvider.__new__(EcsRamRoleCredentialsProvider)
+    assert "EcsRamRoleCredentialsProvider object at" in repr(half_built)
+
+
 def test_repr_names_role_and_endpoint_alone(ecs_metadata: FakeMetadataServer) -> None:
     provider = EcsRamRoleCredentialsProvider("app-role")
     provider.get_credentials()
