@@ -1,0 +1,376 @@
+"""Real process models: gunicorn's workers, pools of processes, and forks amid a refresh."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+pytest.importorskip("oss2", reason="needs oss2")
+
+from support import oss_tasks
+from support.plain_http import TOKEN_HEADER, wait_until
+
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+from ecs_role_creds.errors import MetadataServiceError
+from ecs_role_creds.testing import FakeMetadataServer, FakeOss
+from ecs_role_creds.testing.exchange import Request, Response
+from ecs_role_creds.testing.oss import StoredObject
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+    # Python 3.12 warns of every fork with threads, and it is just that which is tried here.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
+]
+
+TESTS = Path(__file__).parents[1]
+CONTENT = "signed and read"
+LONG = 30.0
+
+WORKERS = 8
+CLIENTS = 2 * WORKERS  # there is always one waiting, so no worker is ever idle
+LIFE = 14.0
+JITTER = LIFE / 2 / 5  # the window's first fifth
+# With 8 moments drawn evenly from an interval, all of them are within a share s of it with a
+# probability of 8 s^7 - 7 s^8. Here: once in 110,000 runs.
+LEAST_SPREAD = JITTER / 7
+
+
+@pytest.fixture
+def oss(ecs_metadata: FakeMetadataServer) -> Iterator[FakeOss]:
+    with FakeOss(ecs_metadata) as oss:
+        stored = StoredObject(CONTENT.encode(), {}, ecs_metadata.now())
+        oss.objects["bucket"]["object"] = stored
+        yield oss
+
+
+def documents(server: FakeMetadataServer) -> int:
+    return sum(one.path.endswith("/app-role") for one in server.requests)
+
+
+def note_connections(server: FakeMetadataServer) -> set[threading.Thread]:
+    """The connections that requests come over from now on: the server has a thread for each."""
+    connections: set[threading.Thread] = set()
+    handle = server.handle
+
+    def note_and_handle(request: Request) -> Response:
+        connections.add(threading.current_thread())
+        return handle(request)
+
+    server.handle = note_and_handle  # type: ignore[method-assign]
+    return connections
+
+
+def first_asked_at(server: FakeMetadataServer) -> list[datetime]:
+    """When each process first asked for the document: session tokens tell them apart."""
+    first: dict[str, datetime] = {}
+    for one in server.requests:
+        if one.path.endswith("/app-role"):
+            first.setdefault(one.headers[TOKEN_HEADER.lower()], one.time)
+    return list(first.values())
+
+
+# gunicorn.
+
+
+class Told(NamedTuple):
+    """What the application answers."""
+
+    pid: int
+    content: str
+    access_key_id: str
+    fetches: int
+
+
+class Traffic:
+    """Clients that ask the application again and again; one that fails asks no more.
+
+    Args:
+        port: The application's.
+        clients: How many there are.
+    """
+
+    def __init__(self, port: int, clients: int) -> None:
+        self.told: list[Told] = []
+        self.failed: list[Exception] = []
+        self._port = port
+        self._is_over = threading.Event()
+        self._clients = [
+            threading.Thread(target=self._ask_again_and_again, daemon=True) for _ in range(clients)
+        ]
+
+    def __enter__(self) -> Traffic:
+        for client in self._clients:
+            client.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for client in self._clients:
+            client.join(LONG)
+
+    def first_told(self) -> dict[int, Told]:
+        """Each worker's first answer."""
+        return {one.pid: one for one in reversed(self.told.copy())}
+
+    def last_told(self) -> dict[int, Told]:
+        """Each worker's latest answer."""
+        return {one.pid: one for one in self.told.copy()}
+
+    def _ask_again_and_again(self) -> None:
+        try:
+            while not self._is_over.is_set():
+                self.told.append(self._ask())
+        except Exception as error:
+            self.failed.append(error)
+
+    def _ask(self) -> Told:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=LONG)
+        with contextlib.closing(connection):
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            body = response.read()
+            assert response.status == 200, body
+            return Told(**json.loads(body))
+
+
+@contextlib.contextmanager
+def gunicorn(oss: FakeOss, workers: int) -> Iterator[int]:
+    """The application under gunicorn, preloaded; gives its port."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
+    environment["OSS_ENDPOINT"] = oss.endpoint
+    environment["OSS_REGION"] = oss.region
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        port: int = listener.getsockname()[1]
+        master = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "--preload", "--no-control-socket"),
+                *("--pythonpath", str(TESTS)),
+                *("--workers", str(workers), "--bind", f"fd://{listener.fileno()}"),
+                "support.wsgi_app:application",
+            ],
+            env=environment,
+            pass_fds=[listener.fileno()],
+        )
+    try:
+        yield port
+    finally:
+        master.terminate()
+        try:
+            master.wait(LONG)
+        finally:
+            master.kill()
+    assert master.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.ecs_metadata(life=LIFE)
+def test_8_gunicorn_workers_do_not_ask_in_step(
+    ecs_metadata: FakeMetadataServer, oss: FakeOss
+) -> None:
+    # Rotated before the windows open: whoever asks for the successor gets it.
+    ecs_metadata.rotation_share = 0.3
+    connections = note_connections(ecs_metadata)
+    with gunicorn(oss, WORKERS) as port, Traffic(port, CLIENTS) as traffic:
+
+        def is_through() -> bool:
+            last = traffic.last_told().values()
+            masters = {one.access_key_id for one in ecs_metadata.issued[:1]}
+            renewed = [one for one in last if one.access_key_id not in masters]
+            return len(renewed) == WORKERS or bool(traffic.failed)
+
+        wait_until(is_through, 60)
+    assert (traffic.failed, oss.refused) == ([], [])
+    assert {one.content for one in traffic.told} == {CONTENT}
+    assert {one.status for one in oss.requests} == {200}
+    assert len({one.access_key_id for one in oss.requests}) >= 2
+
+    # They began with what the master had, and each of them fetched the successor itself.
+    first, last = traffic.first_told(), traffic.last_told()
+    assert len(first) == WORKERS
+    assert {one.access_key_id for one in first.values()} == {ecs_metadata.issued[0].access_key_id}
+    assert all(first[pid].fetches < last[pid].fetches for pid in first)
+    masters, *workers = sorted(first_asked_at(ecs_metadata))
+    assert len(workers) == WORKERS
+    assert len(connections) == 1 + WORKERS
+
+    # All of them in the window, but not in one burst.
+    assert (min(workers) - masters).total_seconds() > LIFE / 2 - 1
+    assert (max(workers) - min(workers)).total_seconds() > LEAST_SPREAD
+
+
+def replaced(traffic: Traffic) -> Told:
+    """What the replacement of a worker first tells that was killed amid the traffic."""
+    before = set(traffic.first_told())
+    os.kill(min(before), signal.SIGKILL)
+    wait_until(lambda: bool(set(traffic.first_told()) - before) or len(traffic.failed) > 1, LONG)
+    (pid,) = set(traffic.first_told()) - before
+    return traffic.first_told()[pid]
+
+
+def assert_only_its_request_was_lost(traffic: Traffic) -> None:
+    """That nothing failed but, perhaps, the request that a killed worker was at."""
+    assert len(traffic.failed) <= 1
+    assert all(isinstance(one, (ConnectionError, HTTPException)) for one in traffic.failed)
+    assert {one.content for one in traffic.told} == {CONTENT}
+
+
+@pytest.mark.slow
+def test_replacement_of_a_killed_gunicorn_worker_serves_at_once(
+    ecs_metadata: FakeMetadataServer, oss: FakeOss
+) -> None:
+    with gunicorn(oss, 2) as port, Traffic(port, 4) as traffic:
+        wait_until(lambda: len(traffic.first_told()) == 2, LONG)
+        ecs_metadata.hang()  # it needs no answer
+        first = replaced(traffic)
+    assert_only_its_request_was_lost(traffic)
+    assert first.access_key_id == ecs_metadata.issued[0].access_key_id
+    assert documents(ecs_metadata) == 1
+    assert oss.refused == []
+
+
+@pytest.mark.slow
+@pytest.mark.ecs_metadata(life=3.0)
+def test_replacement_fetches_where_what_it_inherits_has_expired(
+    ecs_metadata: FakeMetadataServer, oss: FakeOss
+) -> None:
+    with gunicorn(oss, 2) as port, Traffic(port, 4) as traffic:
+        wait_until(lambda: len(traffic.first_told()) == 2, LONG)
+        inherited = ecs_metadata.issued[0]
+        wait_until(lambda: ecs_metadata.now() >= inherited.expiration, LONG)
+        wait_until(lambda: len(first_asked_at(ecs_metadata)) == 1 + 2, LONG)
+        first = replaced(traffic)
+    assert_only_its_request_was_lost(traffic)
+    assert first.access_key_id != inherited.access_key_id
+    assert len(first_asked_at(ecs_metadata)) == 1 + 2 + 1
+    assert oss.refused == []
+
+
+# Pools.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_provider_goes_to_the_processes_of_a_pool(
+    ecs_metadata: FakeMetadataServer, oss: FakeOss, method: str
+) -> None:
+    provider = EcsRamRoleCredentialsProvider()
+    provider.get_credentials()
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(
+        2, context, initializer=oss_tasks.join, initargs=(context.Barrier(2),)
+    ) as pool:
+        futures = [
+            pool.submit(oss_tasks.read_together, provider, oss.endpoint, oss.region)
+            for _ in range(2)
+        ]
+        readings = [future.result(2 * LONG) for future in futures]
+    assert [one.content.decode() for one in readings] == [CONTENT] * 2
+    assert len({one.pid for one in readings} - {os.getpid()}) == 2
+    assert oss.refused == []
+    # Forked ones have what their parent had; the others fetch where they are.
+    assert documents(ecs_metadata) == (1 if method == "fork" else 1 + 2)
+
+
+def test_pool_refuses_credentials_and_goes_on(
+    ecs_metadata: FakeMetadataServer, oss: FakeOss
+) -> None:
+    provider = EcsRamRoleCredentialsProvider()
+    credentials = provider.get_credentials()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        sent = pool.submit(oss_tasks.name_role, credentials).exception(LONG)
+        sent_back = pool.submit(oss_tasks.get_credentials, provider).exception(LONG)
+        reading = pool.submit(oss_tasks.read_object, provider, oss.endpoint, oss.region)
+        assert reading.result(LONG).content.decode() == CONTENT
+    for refusal in (sent, sent_back):
+        assert isinstance(refusal, TypeError)
+        assert "pickle the provider" in str(refusal)
+        told = f"{refusal!r} {refusal.__cause__}"  # where pools put the other side's traceback
+        assert credentials.access_key_secret not in told
+        assert credentials.security_token not in told
+
+
+def test_error_comes_back_whole_from_a_pool(ecs_metadata: FakeMetadataServer) -> None:
+    ecs_metadata.fail(503, retry_after=7)
+    provider = EcsRamRoleCredentialsProvider()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        error = pool.submit(oss_tasks.get_credentials, provider).exception(LONG)
+        assert pool.submit(os.getpid).result(LONG) != os.getpid()
+    assert isinstance(error, MetadataServiceError)
+    assert (error.status, error.retry_after) == (503, 7)
+
+
+# A fork amid a refresh, with a poller.
+
+
+def in_child(work: Callable[[], object]) -> str:
+    """What ``work`` returns, or raises, in a forked child."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            told = str(work())
+        except BaseException as error:
+            told = f"raised {error!r}"
+        os.write(writer, told.encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return told
+
+
+@pytest.mark.parametrize("parent", ["cold", "warm"])
+def test_fork_amid_a_refresh_while_a_poller_runs(
+    ecs_metadata: FakeMetadataServer, parent: str
+) -> None:
+    provider = EcsRamRoleCredentialsProvider(deadline=LONG)
+    if parent == "warm":
+        provider.get_credentials()
+        ecs_metadata.rotate()
+    before = documents(ecs_metadata)
+    ecs_metadata.hang(on="document", times=1)
+
+    def look() -> str:
+        status = provider.status()
+        seen = [status.is_refreshing, status.is_polling]
+        served = provider.get_credentials().access_key_id
+        with provider.polling():
+            seen.append(provider.status().is_polling)
+            refreshed = provider.refresh().access_key_id
+        seen.append(provider.status().is_polling)
+        return f"{seen} {served} {refreshed}"
+
+    with provider.polling():
+        # A cold parent's poller is itself at it; a warm one's sleeps.
+        refreshing = threading.Thread(target=provider.refresh, daemon=True)
+        if parent == "warm":
+            refreshing.start()
+        wait_until(lambda: documents(ecs_metadata) > before)
+        assert (provider.status().is_refreshing, provider.status().is_polling) == (True, True)
+        in_the_child = in_child(look)
+        # Neither knows of the other.
+        assert (provider.status().is_refreshing, provider.status().is_polling) == (True, True)
+        ecs_metadata.recover()
+        issued = [one.access_key_id for one in ecs_metadata.issued]
+        wait_until(lambda: provider.get_credentials().access_key_id == issued[-1])
+        wait_until(lambda: not provider.status().is_refreshing)
+        assert provider.status().is_polling
+    assert in_the_child == f"[False, False, True, False] {issued[0]} {issued[-1]}"
