@@ -153,6 +153,7 @@ class CredentialsCache:
         """In a forked child: keep the credentials, leave all else to the parent."""
         self._lock = threading.RLock()
         self._flight = None
+        self.fetches = self.rotations = 0
         self._source.forget_connections()
         state = self.record.state.after_fork(self._clock(), self._random())
         self.record = Record(state, state.ask_at)
@@ -255,7 +256,6 @@ class CredentialsCache:
             now, before = self._clock(), self.record.state
             after = before
             if is_current:
-                self._flight = None
                 if isinstance(outcome, Credentials) and outcome.is_expired():
                     outcome = CredentialsExpiredError(
                         "The metadata service's credentials expired while they were fetched; "
@@ -268,6 +268,8 @@ class CredentialsCache:
                 else:
                     after = before.after_failure(outcome, now, self._random())
                 self.record = Record(after, after.ask_at)
+                # Last: whoever sees no fetch under way is to see what came of it.
+                self._flight = None
         flight.land(outcome)
         if is_current:
             self._on_landing()

@@ -209,6 +209,7 @@ class EcsRamRoleCredentialsProvider:
 
     def status(self) -> ProviderStatus:
         """Figures for health checks. Asks nothing, waits for nothing."""
+        is_refreshing = self._cache.is_refreshing  # before the state, which then has the outcome
         state, now = self._cache.record.state, self._clock()
         credentials = state.credentials
         return ProviderStatus(
@@ -216,7 +217,7 @@ class EcsRamRoleCredentialsProvider:
             expiration=credentials.expiration if credentials else None,
             expires_in=max(0.0, state.expires_at - now),
             next_request_in=max(0.0, state.ask_at - now),
-            is_refreshing=self._cache.is_refreshing,
+            is_refreshing=is_refreshing,
             is_polling=self._polling.is_on,
             fetches=self._cache.fetches,
             rotations=self._cache.rotations,

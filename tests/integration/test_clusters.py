@@ -97,6 +97,7 @@ def running(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
             for one in offspring:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.kill()
+            psutil.wait_procs(offspring, LONG)
 
 
 def offspring_of(pid: int) -> list[psutil.Process]:
@@ -269,8 +270,13 @@ def scratch() -> Iterator[Path]:
 
 
 def found_in_files(directory: Path, wanted: set[bytes]) -> set[bytes]:
-    files = [one.read_bytes() for one in directory.rglob("*") if one.is_file()]
-    return {one for one in wanted if any(one in content for content in files)}
+    found: set[bytes] = set()
+    for path in directory.rglob("*"):
+        # One that is being written may be renamed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            content = path.read_bytes() if path.is_file() else b""
+            found.update(one for one in wanted if one in content)
+    return found
 
 
 @pytest.mark.usefixtures("ray_environment")

@@ -692,6 +692,7 @@ def test_after_a_fork_the_credentials_are_kept_and_all_else_is_left(
     assert cache.is_refreshing
     cache.reset_after_fork()
     assert not cache.is_refreshing
+    assert (cache.fetches, cache.rotations) == (0, 0)
     assert source.forgotten == 1
     assert ask(cache, clock) is first
     assert cache.record.state.ask_at > clock()

@@ -11,14 +11,17 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import responses
+from support import MovableClock
 
 import ecs_role_creds
 from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
 from ecs_role_creds.provider import Runtime, default_provider, forget_shared
-from ecs_role_creds.testing import FakeMetadataServer
+from ecs_role_creds.testing import FakeMetadataServer, fake_metadata
 
 DOCUMENT = "GET /latest/meta-data/ram/security-credentials/app-role"
 LONG = 30.0
@@ -30,6 +33,14 @@ def documents(server: FakeMetadataServer) -> int:
 
 def pollers() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if one.name == "ecs-role-creds-poller"]
+
+
+@pytest.fixture
+def frantic_switching() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 def secrets_of(server: FakeMetadataServer) -> list[str]:
@@ -199,6 +210,24 @@ def test_status_before_and_after_the_first_fetch(ecs_metadata: FakeMetadataServe
     assert after.last_failure is None
     assert after.mode == "hardening"
     assert not [secret for secret in secrets_of(ecs_metadata) if secret in repr(after)]
+
+
+def test_status_tells_of_an_outcome_as_soon_as_the_fetch_is_over(
+    frantic_switching: None,
+) -> None:
+    clock = MovableClock()
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        fake_metadata(mock)
+        provider = EcsRamRoleCredentialsProvider(deadline=LONG, runtime=Runtime(clock=clock))
+        for turn in range(100):
+            fetching = threading.Thread(target=provider.refresh)
+            fetching.start()
+            while fetching.is_alive() and not provider.status().is_refreshing:
+                pass
+            while (status := provider.status()).is_refreshing:
+                pass
+            assert status.fetches == turn + 1
+            fetching.join(LONG)
 
 
 def test_status_tells_of_failures_and_asks_nothing(ecs_metadata: FakeMetadataServer) -> None:
