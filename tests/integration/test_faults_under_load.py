@@ -169,7 +169,9 @@ class DirectSession:
         path = url.removeprefix(DEFAULT_ENDPOINT)
         lowered = {name.lower(): value for name, value in headers.items()}
         status, given, body = _given(self._service.handle(Request(method, path, lowered)))
-        raw = SimpleNamespace(read=lambda *_, **__: body, release_conn=lambda: None)
+        raw = SimpleNamespace(
+            read=lambda *_, **__: body, length_remaining=0, release_conn=lambda: None
+        )
         return nullcontext(
             SimpleNamespace(status_code=status, headers=CaseInsensitiveDict(given), raw=raw)
         )
