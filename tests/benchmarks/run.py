@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -52,6 +53,10 @@ def main() -> int:
 
 if __name__ == "__main__":
     # Not the usual exit: peers leave threads behind that still wait for their time-outs.
-    code = main()
+    try:
+        code = main()
+    except Exception:
+        traceback.print_exc()
+        code = 1
     sys.stdout.flush()
     os._exit(code)
