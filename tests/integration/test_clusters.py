@@ -24,7 +24,7 @@ pytest.importorskip("oss2", reason="needs oss2")
 pytest.importorskip("psutil", reason="needs psutil")
 
 import psutil
-from support import oss_tasks
+from support import documents, oss_tasks
 from support.memory import found_in_memory
 from support.plain_http import wait_until
 
@@ -62,10 +62,6 @@ def planted() -> str:
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have processes started from now on find the tasks' functions."""
     monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
-
-
-def documents(server: FakeMetadataServer) -> int:
-    return sum(one.path.endswith("/app-role") for one in server.requests)
 
 
 def secrets_of(server: FakeMetadataServer) -> set[bytes]:

@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 
 import pytest
+from support import documents
+from support.processes import in_child
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
@@ -20,30 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
 ]
 
-DOCUMENT = "/latest/meta-data/ram/security-credentials/app-role"
 LONG = 30.0
-
-
-def documents(server: FakeMetadataServer) -> int:
-    return sum(one.path == DOCUMENT for one in server.requests)
-
-
-def in_child(work: Callable[[], object]) -> str:
-    """What ``work`` returns, or raises, in a forked child."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            told = str(work())
-        except BaseException as error:
-            told = f"raised {error!r}"
-        os.write(writer, told.encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        told = pipe.read()
-    os.waitpid(child, 0)
-    return told
 
 
 def key_id(provider: EcsRamRoleCredentialsProvider) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import documents
 
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 
@@ -52,10 +53,6 @@ def run(scenario: str, *arguments: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told
-
-
-def documents(server: FakeMetadataServer) -> int:
-    return sum(one.path.endswith("/app-role") for one in server.requests)
 
 
 def issued(server: FakeMetadataServer) -> list[list[str]]:

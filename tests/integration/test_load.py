@@ -13,6 +13,7 @@ import oss2
 import pytest
 import yarl
 from oss2.credentials import StaticCredentialsProvider
+from support import documents
 
 from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
@@ -54,10 +55,6 @@ def is_torn(server: FakeMetadataServer, credentials: Credentials) -> bool:
     issued = server.find_issued(credentials.access_key_id)
     parts = (credentials.access_key_secret, credentials.security_token)
     return issued is None or (issued.access_key_secret, issued.security_token) != parts
-
-
-def documents(server: FakeMetadataServer) -> int:
-    return sum(one.path.endswith("/app-role") for one in server.requests)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
 from http.client import HTTPConnection, HTTPException
@@ -22,8 +22,9 @@ import pytest
 
 pytest.importorskip("oss2", reason="needs oss2")
 
-from support import oss_tasks
+from support import documents, oss_tasks
 from support.plain_http import TOKEN_HEADER, wait_until
+from support.processes import in_child
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import MetadataServiceError
@@ -56,10 +57,6 @@ def oss(ecs_metadata: FakeMetadataServer) -> Iterator[FakeOss]:
         stored = StoredObject(CONTENT.encode(), {}, ecs_metadata.now())
         oss.objects["bucket"]["object"] = stored
         yield oss
-
-
-def documents(server: FakeMetadataServer) -> int:
-    return sum(one.path.endswith("/app-role") for one in server.requests)
 
 
 def note_connections(server: FakeMetadataServer) -> set[threading.Thread]:
@@ -317,24 +314,6 @@ def test_error_comes_back_whole_from_a_pool(ecs_metadata: FakeMetadataServer) ->
 
 
 # A fork amid a refresh, with a poller.
-
-
-def in_child(work: Callable[[], object]) -> str:
-    """What ``work`` returns, or raises, in a forked child."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            told = str(work())
-        except BaseException as error:
-            told = f"raised {error!r}"
-        os.write(writer, told.encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        told = pipe.read()
-    os.waitpid(child, 0)
-    return told
 
 
 @pytest.mark.parametrize("parent", ["cold", "warm"])

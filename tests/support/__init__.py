@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from ecs_role_creds import Credentials
 from ecs_role_creds.cache import CredentialsCache
+from ecs_role_creds.testing import FakeMetadataServer
 
 EPOCH = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
@@ -99,3 +100,8 @@ def build_cache(
     return CredentialsCache(
         source, deadline=deadline, clock=clock, random=lambda: random, start_thread=start_thread
     )
+
+
+def documents(server: FakeMetadataServer) -> int:
+    """How many role documents a server was asked for."""
+    return sum(one.path.endswith("/app-role") for one in server.requests)
