@@ -358,6 +358,9 @@ def test_a_closed_loop_is_no_trouble_to_the_fetch(
     asyncio.run(leave())
     ecs_metadata.recover()
     assert ecs_metadata.is_valid(provider.get_credentials())
+    for one in threading.enumerate():
+        if one.name == "ecs-role-creds-refresh":
+            one.join(LONG)
     assert [one.name for one in caplog.records if one.levelno >= logging.WARNING] == []
 
 
