@@ -30,10 +30,8 @@ from support.plain_http import wait_until
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
-from ecs_role_creds.testing.oss import StoredObject
 
 TESTS = Path(__file__).parents[1]
-CONTENT = "signed and read"
 LONG = 60.0
 
 pytestmark = [
@@ -46,9 +44,7 @@ pytestmark = [
 
 @pytest.fixture
 def oss(ecs_metadata: FakeMetadataServer) -> Iterator[FakeOss]:
-    with FakeOss(ecs_metadata) as oss:
-        stored = StoredObject(CONTENT.encode(), {}, ecs_metadata.now())
-        oss.objects["bucket"]["object"] = stored
+    with oss_tasks.oss_with_object(ecs_metadata) as oss:
         yield oss
 
 
@@ -151,7 +147,7 @@ def test_dask_tasks_read_with_a_provider(
             for one in workers
         ]
         readings = client.gather([*as_argument, *mapped, *captured])
-    assert [one.content.decode() for one in readings] == [CONTENT] * (2 + 8 + 2)
+    assert [one.content.decode() for one in readings] == [oss_tasks.CONTENT] * (2 + 8 + 2)
     assert len({one.pid for one in readings} - {os.getpid()}) == 2
     assert oss.refused == []
     # Providers come with every task, but each process fetches once.
@@ -212,7 +208,7 @@ def test_dask_scheduler_holds_no_secret(
         then_used = client.submit(oss_tasks.read_object, sent_back, *where)
         failing = client.submit(fail)
         readings = client.gather([as_argument, captured, then_used])
-        assert {one.content.decode() for one in readings} == {CONTENT}
+        assert {one.content.decode() for one in readings} == {oss_tasks.CONTENT}
         assert repr(sent_back.result()) == repr(provider)
         assert "secrets not shown" in str(failing.exception())
         assert kept.result() == len(planted)
@@ -300,7 +296,7 @@ def test_ray_reads_with_a_provider_and_holds_no_secret(
         _, alive = psutil.wait_procs(offspring, LONG)
     assert told["node"] == "127.0.0.1"
     ways = ("argument", "stored", "captured", "sent back", "actor")
-    assert told["read"] == dict.fromkeys(ways, CONTENT)
+    assert told["read"] == dict.fromkeys(ways, oss_tasks.CONTENT)
     assert driver.pid not in told["pids"].values()
     assert oss.refused == []
 

@@ -30,7 +30,6 @@ from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import MetadataServiceError
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 from ecs_role_creds.testing.exchange import Request, Response
-from ecs_role_creds.testing.oss import StoredObject
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -39,7 +38,6 @@ pytestmark = [
 ]
 
 TESTS = Path(__file__).parents[1]
-CONTENT = "signed and read"
 LONG = 30.0
 
 WORKERS = 8
@@ -53,9 +51,7 @@ LEAST_SPREAD = JITTER / 7
 
 @pytest.fixture
 def oss(ecs_metadata: FakeMetadataServer) -> Iterator[FakeOss]:
-    with FakeOss(ecs_metadata) as oss:
-        stored = StoredObject(CONTENT.encode(), {}, ecs_metadata.now())
-        oss.objects["bucket"]["object"] = stored
+    with oss_tasks.oss_with_object(ecs_metadata) as oss:
         yield oss
 
 
@@ -194,7 +190,7 @@ def test_8_gunicorn_workers_do_not_ask_in_step(
 
         wait_until(is_through, 60)
     assert (traffic.failed, oss.refused) == ([], [])
-    assert {one.content for one in traffic.told} == {CONTENT}
+    assert {one.content for one in traffic.told} == {oss_tasks.CONTENT}
     assert {one.status for one in oss.requests} == {200}
     assert len({one.access_key_id for one in oss.requests}) >= 2
 
@@ -225,7 +221,7 @@ def assert_only_its_request_was_lost(traffic: Traffic) -> None:
     """That nothing failed but, perhaps, the request that a killed worker was at."""
     assert len(traffic.failed) <= 1
     assert all(isinstance(one, (ConnectionError, HTTPException)) for one in traffic.failed)
-    assert {one.content for one in traffic.told} == {CONTENT}
+    assert {one.content for one in traffic.told} == {oss_tasks.CONTENT}
 
 
 @pytest.mark.slow
@@ -278,7 +274,7 @@ def test_provider_goes_to_the_processes_of_a_pool(
             for _ in range(2)
         ]
         readings = [future.result(2 * LONG) for future in futures]
-    assert [one.content.decode() for one in readings] == [CONTENT] * 2
+    assert [one.content.decode() for one in readings] == [oss_tasks.CONTENT] * 2
     assert len({one.pid for one in readings} - {os.getpid()}) == 2
     assert oss.refused == []
     # Forked ones have what their parent had; the others fetch where they are.
@@ -294,7 +290,7 @@ def test_pool_refuses_credentials_and_goes_on(
         sent = pool.submit(oss_tasks.name_role, credentials).exception(LONG)
         sent_back = pool.submit(oss_tasks.get_credentials, provider).exception(LONG)
         reading = pool.submit(oss_tasks.read_object, provider, oss.endpoint, oss.region)
-        assert reading.result(LONG).content.decode() == CONTENT
+        assert reading.result(LONG).content.decode() == oss_tasks.CONTENT
     for refusal in (sent, sent_back):
         assert isinstance(refusal, TypeError)
         assert "pickle the provider" in str(refusal)

@@ -1,15 +1,22 @@
-"""What tests send to other processes, which cannot import a test module by name."""
+"""An object in a fake OSS, and what tests send to other processes to read it.
+
+Those cannot import a test module by name.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from threading import Barrier
 from typing import NamedTuple
 
 import oss2
 
 from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
+from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 
+CONTENT = "signed and read"
 PATIENCE = 60.0
 
 _barrier: Barrier | None = None
@@ -20,6 +27,16 @@ class Reading(NamedTuple):
 
     content: bytes
     pid: int
+
+
+@contextlib.contextmanager
+def oss_with_object(server: FakeMetadataServer) -> Iterator[FakeOss]:
+    """A fake OSS that holds the object which the functions below read."""
+    from ecs_role_creds.testing.oss import StoredObject
+
+    with FakeOss(server) as oss:
+        oss.objects["bucket"]["object"] = StoredObject(CONTENT.encode(), {}, server.now())
+        yield oss
 
 
 def read_object(provider: EcsRamRoleCredentialsProvider, oss_endpoint: str, region: str) -> Reading:
