@@ -1,8 +1,8 @@
 """The metadata service's protocol: session token, role name, role document.
 
-:class:`MetadataClient` asks and decides what is believed; :mod:`ecs_role_creds.transport` carries
-the bytes. What is stated of the service is marked as documented by Alibaba Cloud, or as inferred
-from the clients that talk to it.
+:class:`MetadataClient` sends the requests, :mod:`ecs_role_creds.transport` carries the bytes, and
+:mod:`ecs_role_creds.role_document` decides what to believe of a role document. Comments mark facts
+about the service as documented by Alibaba Cloud, or as inferred from the clients that talk to it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from cachetools import TTLCache
@@ -28,6 +28,7 @@ from ecs_role_creds.errors import (
     NoRoleAttachedError,
     RoleMismatchError,
 )
+from ecs_role_creds.role_document import parse_role_document, remaining_life
 from ecs_role_creds.settings import Settings, is_role_name
 
 if TYPE_CHECKING:
@@ -47,17 +48,10 @@ FIRST_PAUSE = 0.1
 SESSION_TOKEN_SHARE = 0.95
 """How much of a session token's life is used, so that none expires on its way."""
 
-MAX_LIFE = timedelta(hours=12)
-"""The longest session a role can have (documented): a service whose Date is nonsense must not
-make credentials seem to live for decades."""
-
 _NO_TOKEN = ""  # in place of a session token: the service has the normal mode only
 _NO_HARDENING_MODE = (403, 404, 405)  # 404 seen in clients' sources, the others inferred
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")  # goes into HTTP headers as it is
-_CODE = re.compile(r"[A-Za-z.]+")  # too poor for a secret
-_EXPIRATION = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z", re.ASCII)
-_MAX_LENGTHS = {"AccessKeyId": 128, "AccessKeySecret": 256, "SecurityToken": 16384}
 _MAX_SESSION_TOKEN = 4096
 
 _Kind = TypeVar("_Kind", bound=CredentialsError)
@@ -351,96 +345,6 @@ class _Hidden(str):
 
     def __repr__(self) -> str:
         return "<not shown>"
-
-
-class RoleDocument:
-    """The parts of a role document that are believed. Shows nothing of them."""
-
-    __slots__ = ("access_key_id", "access_key_secret", "expiration", "security_token")
-
-    def __init__(self, key_id: str, secret: str, token: str, expiration: datetime) -> None:
-        self.access_key_id = key_id
-        self.access_key_secret = secret
-        self.security_token = token
-        self.expiration = expiration
-
-    def credentials(self, role_name: str, expires_at: float, clock: Clock) -> Credentials:
-        """The document as credentials of a role, ending at a reading of the clock."""
-        return Credentials(
-            self.access_key_id,
-            self.access_key_secret,
-            self.security_token,
-            self.expiration,
-            role_name,
-            expires_at=expires_at,
-            clock=clock,
-        )
-
-
-def parse_role_document(body: bytes) -> RoleDocument | str:
-    """Read a role document, believing nothing unseen.
-
-    Returns:
-        The document; or, where it is not one, what is wrong with it in words that quote none of
-        it. Nothing is raised: the frames of a raised error would keep the secrets in view.
-    """
-    import json
-
-    try:
-        document = json.loads(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return "no JSON"
-    if not isinstance(document, dict):
-        return "no JSON object"
-    code = document.get("Code")
-    if code != "Success":  # the only value documented
-        shown = code[:40] if isinstance(code, str) and _CODE.fullmatch(code) else "something else"
-        return f"its Code is {shown}, not Success" if "Code" in document else "it has no Code"
-    for key, most in _MAX_LENGTHS.items():
-        value = document.get(key)
-        if not isinstance(value, str):
-            return f"it has no {key}"
-        if not 1 <= len(value) <= most or not _VISIBLE.fullmatch(value):
-            return f"its {key} is empty, too long, or holds a character that no key has"
-    expiration = _parse_expiration(document.get("Expiration"))
-    if expiration is None:
-        return "its Expiration is no time of the form 2024-11-08T09:44:50Z"
-    # LastUpdated may be missing or nonsense (seen in the documentation): it is not read at all.
-    return RoleDocument(
-        document["AccessKeyId"],
-        document["AccessKeySecret"],
-        document["SecurityToken"],
-        expiration,
-    )
-
-
-def remaining_life(
-    expiration: datetime, service_time: datetime | None, wall_clock: datetime
-) -> timedelta:
-    """How long credentials live from the moment their request was sent, at the least.
-
-    Args:
-        expiration: Theirs.
-        service_time: The time of day by the service, to the second. It counts where it is known,
-            since the instance's clock may be wrong; a whole second is taken off for the fraction.
-        wall_clock: The time of day by the instance.
-    """
-    if service_time is None:
-        life = expiration - wall_clock
-    else:
-        life = expiration - service_time - timedelta(seconds=1)
-    return min(life, MAX_LIFE)
-
-
-def _parse_expiration(value: object) -> datetime | None:
-    match = _EXPIRATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return None
-    year, month, day, hour, minute, second = map(int, match.groups())
-    try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
-    except ValueError:
-        return None
 
 
 def _unavailable(answer: Answer) -> MetadataServiceError:

@@ -2,16 +2,22 @@
 
 A subcommand module has ``add_parser(subparsers)``, which declares its arguments and sets
 ``run=`` to the function that does the work and returns the exit status. The modules import
-what they need inside that function, so ``--help`` stays quick.
+what they need inside that function, so that ``--help`` stays fast.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from importlib import import_module
 
 from ecs_role_creds._version import __version__
-from ecs_role_creds.cli import demo, fake_metadata
+
+COMMANDS = (
+    "demo",
+    "fake_metadata",
+)
+"""The modules of this package that hold a subcommand each, in the order of ``--help``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo.add_parser(subparsers)
-    fake_metadata.add_parser(subparsers)
+    for command in COMMANDS:
+        import_module(f"ecs_role_creds.cli.{command}").add_parser(subparsers)
     arguments = parser.parse_args(argv)
     status: int = arguments.run(arguments)
     return status

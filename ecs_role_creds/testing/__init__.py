@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ecs_role_creds.testing.clock import VirtualClock
     from ecs_role_creds.testing.exchange import IssuedCredentials, RecordedRequest
-    from ecs_role_creds.testing.mock import fake_metadata
-    from ecs_role_creds.testing.oss import FakeOss
-    from ecs_role_creds.testing.server import FakeMetadataServer
+    from ecs_role_creds.testing.metadata.mock import fake_metadata
+    from ecs_role_creds.testing.metadata.server import FakeMetadataServer
+    from ecs_role_creds.testing.oss.server import FakeOss
 
 __all__ = [
     "FakeMetadataServer",
@@ -24,12 +24,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "FakeMetadataServer": "server",
-    "FakeOss": "oss",
+    "FakeMetadataServer": "metadata.server",
+    "FakeOss": "oss.server",
     "IssuedCredentials": "exchange",
     "RecordedRequest": "exchange",
     "VirtualClock": "clock",
-    "fake_metadata": "mock",
+    "fake_metadata": "metadata.mock",
 }
 
 

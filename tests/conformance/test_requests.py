@@ -1,6 +1,6 @@
 """The fake metadata service's answers, one by one and to their last byte, by plain HTTP.
 
-What is documented and what is only inferred is marked in ``ecs_role_creds.testing.service``.
+``ecs_role_creds.testing.metadata.service`` marks what is documented and what is inferred.
 """
 
 from __future__ import annotations

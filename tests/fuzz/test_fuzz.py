@@ -21,7 +21,7 @@ from fuzz.target import CANARY, NOW, Script, try_conversation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecs_role_creds import Credentials, metadata
+from ecs_role_creds import Credentials, metadata, role_document
 from ecs_role_creds.errors import CredentialsExpiredError, MetadataUnreachableError
 from ecs_role_creds.transport import Answer
 
@@ -305,11 +305,11 @@ BREAKAGES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     ),
     "a life without a limit": (
         "date-of-the-past",
-        lambda patch: patch.setattr(metadata, "MAX_LIFE", timedelta(days=36500)),
+        lambda patch: patch.setattr(role_document, "MAX_LIFE", timedelta(days=36500)),
     ),
     "the instance's clock forgotten": (
         "document-keys-twice",
-        lambda patch: patch.setattr(metadata, "remaining_life", lambda *_: metadata.MAX_LIFE),
+        lambda patch: patch.setattr(metadata, "remaining_life", lambda *_: role_document.MAX_LIFE),
     ),
     "tries without end": (
         "no-answer-again-and-again",

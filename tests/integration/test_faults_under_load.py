@@ -41,8 +41,8 @@ from ecs_role_creds.schedule import (
 from ecs_role_creds.settings import DEFAULT_DEADLINE, DEFAULT_ENDPOINT, MAX_SESSION_TOKEN_TTL
 from ecs_role_creds.testing import FakeMetadataServer, VirtualClock
 from ecs_role_creds.testing.exchange import Request
-from ecs_role_creds.testing.mock import _given
-from ecs_role_creds.testing.service import FakeMetadataService
+from ecs_role_creds.testing.metadata.mock import _given
+from ecs_role_creds.testing.metadata.service import FakeMetadataService
 
 THREADS = 16
 LASTS = 0.6

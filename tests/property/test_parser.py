@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ecs_role_creds.metadata import RoleDocument, parse_role_document
+from ecs_role_creds.role_document import RoleDocument, parse_role_document
 
 KEYS = ("AccessKeyId", "AccessKeySecret", "SecurityToken", "Expiration", "Code", "LastUpdated")
 GOOD = {

@@ -21,7 +21,7 @@ from ecs_role_creds.testing.exchange import Request, Response
 from ecs_role_creds.testing.loopback import LoopbackServer
 
 try:
-    from ecs_role_creds.testing.oss_signature import (
+    from ecs_role_creds.testing.oss.signature import (
         Authority,
         Received,
         RefusedError,

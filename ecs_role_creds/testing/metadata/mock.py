@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ecs_role_creds.testing.exchange import Request, Response
-from ecs_role_creds.testing.service import FakeMetadataService
+from ecs_role_creds.testing.metadata.service import FakeMetadataService
 
 try:
     import requests

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ecs_role_creds.testing.exchange import Request, Response
 from ecs_role_creds.testing.loopback import LoopbackServer
-from ecs_role_creds.testing.service import (
+from ecs_role_creds.testing.metadata.service import (
     DEFAULT_INSTANCE_ID,
     DEFAULT_OWNER_ACCOUNT_ID,
     DEFAULT_REGION_ID,

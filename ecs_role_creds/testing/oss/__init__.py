@@ -1,0 +1,1 @@
+"""The fake OSS: the server, and the verification of signatures."""
