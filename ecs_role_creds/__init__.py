@@ -13,6 +13,7 @@ from ecs_role_creds import errors
 from ecs_role_creds._version import __version__
 from ecs_role_creds.credentials import Credentials
 from ecs_role_creds.errors import CredentialsError
+from ecs_role_creds.health import Health
 from ecs_role_creds.provider import (
     EcsRamRoleCredentialsProvider,
     ProviderStatus,
@@ -26,6 +27,7 @@ __all__ = [
     "Credentials",
     "CredentialsError",
     "EcsRamRoleCredentialsProvider",
+    "Health",
     "ProviderStatus",
     "__version__",
     "default_provider",

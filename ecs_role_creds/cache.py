@@ -1,13 +1,12 @@
-"""What providers with equal settings share: credentials, and the one fetch of the next ones."""
+"""What providers with equal settings share: the credentials, and the single flight of the next."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from ecs_role_creds.clock import Clock, boottime, draw
 from ecs_role_creds.credentials import Credentials
@@ -16,14 +15,25 @@ from ecs_role_creds.errors import (
     CredentialsExpiredError,
     MetadataUnreachableError,
 )
-from ecs_role_creds.flight import Flight, Outcome, start_daemon_thread
-from ecs_role_creds.state import Record, State
-
-logger = logging.getLogger("ecs_role_creds")
+from ecs_role_creds.flight import Flight, StartThread, start_daemon_thread
+from ecs_role_creds.preload import IMPORT_LIMIT
+from ecs_role_creds.reporting import Audience, log
+from ecs_role_creds.schedule import MIN_PAUSE
+from ecs_role_creds.state import Outcome, Record, State
 
 FETCH_SHARE = 0.95
-"""The share of the deadline a fetch may take, so that it reports what was wrong before those who
-wait for it give up."""
+"""The share of the deadline that a fetch may take, so that waiting callers get its own error and
+not only a time-out."""
+
+LAUNCH_GRACE = 0.2
+"""Seconds after which a waiting caller launches a flight itself, because the caller that began it
+was interrupted before it could."""
+
+_T = TypeVar("_T")
+
+Steps = Generator[tuple[Flight[Any], float], Any, _T]
+"""A call, step by step: it yields a flight and a time-out, and is sent the flight's outcome. So it
+is written once, and runs on a thread or in an event loop."""
 
 
 class Source(Protocol):
@@ -31,11 +41,17 @@ class Source(Protocol):
 
     @property
     def mode(self) -> str | None:
-        """How the service was asked, for the status."""
+        """How the service was last asked, for the status."""
+
+    def pending_import(self, start_thread: StartThread) -> Flight[bool] | None:
+        """Return the import that has to be finished before the first fetch."""
 
     def fetch(self, until: float) -> Credentials:
-        """Get credentials, by a reading of the clock; raises :class:`CredentialsError`."""
+        """Get credentials by a reading of the clock; raises :class:`CredentialsError`."""
         ...
+
+    def take_warning(self) -> str | None:
+        """Return what the last fetch found worth a warning, once."""
 
     def forget_connections(self) -> None:
         """Leave connections to the parent process, in a forked child."""
@@ -44,13 +60,16 @@ class Source(Protocol):
 class CredentialsCache:
     """Keeps one role's credentials fresh for any number of providers, threads and coroutines.
 
+    There is no lock: every change replaces :attr:`record` by compare-and-set, so the cache may be
+    used in signal handlers, finalizers and log handlers, and a process may fork at any moment.
+
     Args:
         source: Where credentials come from.
-        deadline: Seconds that callers wait at the most, when they have to.
+        deadline: Seconds that callers wait for the source, where they have to.
         on_landing: Called after every fetch.
         clock: Reads seconds.
         random: Draws from [0, 1).
-        start_thread: Runs a function elsewhere; ``False`` where nothing can be started.
+        start_thread: Runs a function on another thread; returns ``False`` if none can be started.
     """
 
     def __init__(
@@ -61,7 +80,7 @@ class CredentialsCache:
         on_landing: Callable[[], None] = lambda: None,
         clock: Clock = boottime,
         random: Callable[[], float] = draw,
-        start_thread: Callable[[Callable[[], object]], bool] = start_daemon_thread,
+        start_thread: StartThread = start_daemon_thread,
     ) -> None:
         self._source = source
         self._deadline = deadline
@@ -69,75 +88,84 @@ class CredentialsCache:
         self._clock = clock
         self._random = random
         self._start_thread = start_thread
-        # Reentrant: a signal handler or a finalizer may ask for credentials on a thread inside it.
-        self._lock = threading.RLock()
-        self._flight: Flight | None = None
-        self.record = Record(State(), -inf)
-        self.fetches = 0
-        self.rotations = 0
+        self.audience = Audience()
+        self.record = Record(State())
 
-    # What callers do when the hot path does not serve them.
+    # The slow path: the cached credentials are missing, due for a refresh, refused, or expired.
 
     def get(self) -> Credentials:
-        """Credentials that are valid now; waits only where there are none.
+        """Return credentials that are valid now.
 
         Raises:
             CredentialsError: There are none, and the service gave none.
         """
-        served = self._serve_or_join()
-        if isinstance(served, Credentials):
-            return served
-        return self._conclude(served.wait(self._deadline))
+        return _run(self._get(can_block=True))
 
     async def get_async(self) -> Credentials:
         """The same, without blocking the event loop."""
-        served = self._serve_or_join()
-        if isinstance(served, Credentials):
-            return served
-        return self._conclude(await served.wait_async(self._deadline))
+        return await _run_async(self._get(can_block=False))
 
     def refresh(self) -> Credentials:
-        """Fetch now, or join the fetch under way; the outcome either way.
+        """Fetch now, or join the fetch under way, and return what it brought.
 
         Raises:
             CredentialsError: The fetch failed. Credentials that are still valid are kept.
         """
-        with self._lock:
-            flight, is_new = self._join_or_take_off()
-        if is_new and not self._start_thread(lambda: self._fly(flight)):
-            self._fly(flight)
-        outcome = flight.wait(self._deadline)
-        if isinstance(outcome, Credentials):
-            return outcome
-        raise self._no_outcome() if outcome is None else outcome.fresh()
+        return _run(self._refresh(can_block=True))
+
+    async def refresh_async(self) -> Credentials:
+        """The same, without blocking the event loop."""
+        return await _run_async(self._refresh(can_block=False))
 
     def invalidate(self, refused: Credentials) -> None:
-        """Fetch anew at the next call, a service having refused these credentials.
+        """Fetch at the next call, because a service refused these credentials.
 
-        Nothing happens if they are not the ones in the cache any more, or if the metadata service
-        has just confirmed them.
+        Nothing happens if they are no longer the cached ones, or if the metadata service has just
+        confirmed them.
         """
-        with self._lock:
-            state = self.record.state
-            if state.credentials is not None and state.credentials.is_same_token(refused):
-                state = state.after_refusal(self._clock())
-                self.record = Record(state, self.record.hot_until)
+        while True:
+            record = self.latest()
+            if record.state.is_news(refused):
+                return
+            state = record.state.after_refusal(self._clock())
+            if state is record.state or self._replace(record, state, record.flight):
+                return
+
+    def start_if_due(self) -> None:
+        """Begin a fetch in the background if it is time to; does not wait."""
+        state = self.latest().state
+        if not self.is_refreshing and state.is_due(self._clock()):
+            self._start_thread(self.ask_if_due)
 
     def ask_if_due(self) -> float:
-        """Fetch, on this thread, if it is time to; a poller calls this again and again.
+        """Fetch on this thread if it is time to; a poller calls this again and again.
 
         Returns:
             The clock's reading at which it will be time again.
         """
-        with self._lock:
-            if not self.record.state.is_due(self._clock()):
-                return self.record.state.ask_at
-            flight, is_new = self._join_or_take_off()
-        if is_new:
-            self._fly(flight)
-        else:
-            flight.wait(self._deadline)
-        return self.record.state.ask_at
+        self.import_http_client(IMPORT_LIMIT)
+        _, flight, is_new = self._join_if_due()
+        if flight is not None:
+            if is_new:
+                flight.run()
+            if not flight.is_run_here:
+                flight.wait(flight.started_at + self._deadline - self._clock())
+            if self.latest().flight is flight:
+                return self._clock() + MIN_PAUSE  # it hangs: look again later
+        return self.latest().state.ask_at
+
+    def import_http_client(self, timeout: float = 0.0) -> bool:
+        """Import what a fetch needs; returns whether that is done after ``timeout`` seconds."""
+        pending = self._source.pending_import(self._start_thread)
+        return pending is None or pending.wait(timeout) is not None
+
+    def latest(self) -> Record:
+        """Return the current record."""
+        record = self.record
+        latest = record.latest()
+        if latest is not record:
+            self.record = latest
+        return latest
 
     @property
     def mode(self) -> str | None:
@@ -147,163 +175,285 @@ class CredentialsCache:
     @property
     def is_refreshing(self) -> bool:
         """Whether a fetch is under way."""
-        return self._flight is not None
+        return self.latest().flight is not None
 
     def reset_after_fork(self) -> None:
-        """In a forked child: keep the credentials, leave all else to the parent."""
-        self._lock = threading.RLock()
-        self._flight = None
-        self.fetches = self.rotations = 0
+        """In a forked child: keep the credentials, and leave everything else to the parent."""
         self._source.forget_connections()
-        state = self.record.state.after_fork(self._clock(), self._random())
-        self.record = Record(state, state.ask_at)
+        state = self.latest().state.after_fork(self._clock(), self._random())
+        self.record = Record(state)
 
-    # How a caller comes to what it gets.
+    # One call, step by step.
 
-    def _serve_or_join(self) -> Credentials | Flight:
-        """The cached credentials, if they can be served; else a flight to wait for.
-
-        Raises:
-            CredentialsError: Neither: the last fetch failed a moment ago.
-        """
-        with self._lock:
-            now = self._clock()
-            state = self.record.state
+    def _get(self, *, can_block: bool) -> Steps[Credentials]:
+        yield from self._import_first()
+        give_up_at = self._clock() + self._deadline
+        while True:
+            record, flight, is_new = self._join_if_due()
+            now, state = self._clock(), record.state
             can_serve = state.can_serve(now)
-            flight, is_new = self._flight_under_way(now), False
-            if flight is None and state.is_due(now):
-                flight, is_new = self._join_or_take_off()
-        if is_new and flight is not None:
-            self._launch(flight, can_wait=can_serve)
-        if can_serve and state.credentials is not None:
-            return state.credentials
-        if flight is not None:
-            return flight
-        raise state.failure.fresh() if state.failure else self._no_outcome()
+            must_wait = not can_serve or (
+                flight is not None and not flight.is_run_here and state.waits_for_attempt(now)
+            )
+            if flight is not None and (
+                is_new or (flight.is_started_here and not flight.is_launched)
+            ):
+                self._launch(flight, can_block=can_block and must_wait)
+            if can_serve and state.credentials is not None and not must_wait:
+                return state.credentials
+            if flight is None:
+                raise state.failure.fresh() if state.failure else self._no_outcome()
+            outcome = yield from self._wait(flight, give_up_at, can_block=can_block)
+            state, now = self.latest().state, self._clock()
+            if state.credentials is not None and state.can_serve(now):
+                return state.credentials
+            if isinstance(outcome, CredentialsError):
+                raise outcome.fresh()
+            if isinstance(outcome, Credentials) and outcome.is_expired():
+                raise self._expired_on_the_way()
+            if now >= give_up_at or (outcome is None and not flight.is_from_parent):
+                raise self._no_outcome()
+            # The credentials were refused while they were fetched, or this is a forked child.
 
-    def _conclude(self, outcome: Outcome | None) -> Credentials:
-        """What a caller gets who has waited: the credentials in hand, else the outcome."""
-        state = self.record.state
-        if state.credentials is not None and state.can_serve(self._clock()):
-            return state.credentials
-        if isinstance(outcome, CredentialsError):
-            raise outcome.fresh()
-        if outcome is not None and not outcome.is_expired():
+    def _refresh(self, *, can_block: bool) -> Steps[Credentials]:
+        yield from self._import_first()
+        give_up_at = self._clock() + self._deadline
+        while True:
+            record = self.latest()
+            flight = self._flight_of(record)
+            if flight is None:
+                flight = self._begin(record)
+                if flight is None:
+                    continue
+                self._launch(flight, can_block=can_block)
+            elif flight.is_started_here and not flight.is_launched:
+                self._launch(flight, can_block=can_block)
+            outcome = yield from self._wait(flight, give_up_at, can_block=can_block)
+            if outcome is None and flight.is_from_parent:
+                continue
+            if outcome is None:
+                raise self._no_outcome()
+            if isinstance(outcome, CredentialsError):
+                raise outcome.fresh()
+            state = self.latest().state
+            if state.credentials is not None and state.can_serve(self._clock()):
+                return state.credentials
+            # Time may have passed since the fetch: the process may have been suspended.
+            if outcome.is_expired():
+                raise self._expired_on_the_way()
             return outcome
-        raise self._no_outcome()
 
-    def _no_outcome(self) -> CredentialsError:
-        return MetadataUnreachableError(
-            f"No credentials came within the deadline of {self._deadline:g} s. If the metadata "
-            "service is just slow, pass a longer deadline."
-        )
+    def _import_first(self) -> Steps[None]:
+        pending = self._source.pending_import(self._start_thread)
+        if pending is None:
+            return
+        outcome = yield pending, LAUNCH_GRACE
+        if outcome is None and not pending.is_launched:
+            pending.launch(self._start_thread)
+        if outcome is None and (yield pending, IMPORT_LIMIT) is None:
+            raise CredentialsError(
+                f"Importing the HTTP client (requests) took more than {IMPORT_LIMIT:g} s. Check "
+                "the load of the host."
+            )
+
+    def _wait(
+        self, flight: Flight[Outcome], give_up_at: float, *, can_block: bool
+    ) -> Steps[Outcome | None]:
+        if flight.is_run_here:
+            raise CredentialsError(
+                "Credentials were requested on the thread that is fetching them, for example by a "
+                "finalizer. The fetch cannot wait for itself. Try again after it."
+            )
+        outcome: Outcome | None
+        give_up_at = min(give_up_at, flight.started_at + self._deadline)
+        if not flight.is_launched and give_up_at - self._clock() > LAUNCH_GRACE:
+            outcome = yield flight, LAUNCH_GRACE
+            if outcome is not None:
+                return outcome
+            if not flight.is_launched:
+                self._launch(flight, can_block=can_block)
+        outcome = yield flight, give_up_at - self._clock()
+        return outcome
 
     # The flight.
 
-    def _flight_under_way(self, now: float) -> Flight | None:
-        """The fetch under way; one that is lost, its thread having been killed, is given up."""
-        flight = self._flight
-        if flight is not None and now >= flight.took_off_at + 2 * self._deadline:
-            flight = self._flight = None
-            self.record = Record(self.record.state, self.record.state.ask_at)
-        return flight
+    def _join_if_due(self) -> tuple[Record, Flight[Outcome] | None, bool]:
+        """Return the record, its fetch, and whether that is new: the caller has to launch it."""
+        while True:
+            record = self.latest()
+            flight = self._flight_of(record)
+            if flight is not None or not record.state.is_due(self._clock()):
+                return record, flight, False
+            flight = self._begin(record)
+            if flight is not None:
+                return record, flight, True
 
-    def _join_or_take_off(self) -> tuple[Flight, bool]:
-        """The fetch under way, or a new one that the caller has to launch. Under the lock."""
-        now = self._clock()
-        flight = self._flight_under_way(now)
-        if flight is not None:
-            return flight, False
-        flight = self._flight = Flight(now)
-        # Until it lands nobody has to think; should it be lost, somebody does.
-        self.record = Record(self.record.state, now + 2 * self._deadline)
-        return flight, True
+    def _flight_of(self, record: Record) -> Flight[Outcome] | None:
+        """Return the fetch under way, if any.
 
-    def _launch(self, flight: Flight, *, can_wait: bool) -> None:
-        if self._start_thread(lambda: self._fly(flight)):
+        A fetch that no thread has begun after twice the deadline is dropped. One that a thread has
+        begun is not: it always finishes, and the source takes one fetch at a time.
+        """
+        flight = record.flight
+        if flight is None:
+            return None
+        is_overdue = self._clock() >= flight.started_at + 2 * self._deadline
+        return None if is_overdue and flight.drop() else flight
+
+    def _begin(self, record: Record) -> Flight[Outcome] | None:
+        """Return a new fetch that the caller has to launch; ``None`` if the record has changed."""
+        state = record.state.after_begin()
+        flight = Flight(self._fetch, number=state.begun, started_at=self._clock())
+        return flight if self._replace(record, state, flight) else None
+
+    def _replace(self, record: Record, state: State, flight: Flight[Outcome] | None) -> bool:
+        serve_until = inf if flight is None else flight.started_at + 2 * self._deadline
+        new = Record(state, flight, serve_until)
+        if not record.replace_with(new):
+            return False
+        self.record = new
+        return True
+
+    def _launch(self, flight: Flight[Outcome], *, can_block: bool) -> None:
+        """Run a fetch on another thread; on this one, if there is no other and it may wait."""
+        if flight.launch(self._start_thread):
             return
-        if can_wait:
-            # The cached credentials do, and nobody is to be held up.
+        if can_block:
+            flight.run()
+        elif flight.claim():
             self._land(
                 flight,
                 CredentialsError(
-                    "No thread can be started to fetch credentials on: the interpreter is "
-                    "shutting down, or the process has too many threads already."
+                    "Cannot start a thread to fetch credentials: the interpreter is shutting down, "
+                    "or the process has reached its limit of threads."
                 ),
             )
-        else:
-            self._fly(flight)
 
-    def _fly(self, flight: Flight) -> None:
-        """Fetch, and land with whatever comes of it."""
+    def _fetch(self, flight: Flight[Outcome]) -> None:
+        """Fetch, and land with the outcome, whatever it is."""
         outcome: Outcome
         try:
-            outcome = self._source.fetch(flight.took_off_at + FETCH_SHARE * self._deadline)
+            outcome = self._source.fetch(flight.started_at + FETCH_SHARE * self._deadline)
         except CredentialsError as error:
-            outcome = error
+            outcome = _without_frames(error)
         except BaseException as error:
-            # A defect, or this thread is being killed: those who wait must hear of it.
+            # A defect, or this thread is being killed: those who wait have to hear of it.
             self._land(flight, _unexpected(error))
             if isinstance(error, Exception):
                 return
             raise
         self._land(flight, outcome)
 
-    def _land(self, flight: Flight, outcome: Outcome) -> None:
-        """Take in the news, then wake those who wait for it."""
-        with self._lock:
-            is_current = self._flight is flight  # else it was taken for lost, and replaced
-            now, before = self._clock(), self.record.state
-            after = before
-            if is_current:
-                if isinstance(outcome, Credentials) and outcome.is_expired():
-                    outcome = CredentialsExpiredError(
-                        "The metadata service's credentials expired while they were fetched; "
-                        "they are asked for again."
-                    )
-                if isinstance(outcome, Credentials):
-                    after = before.after_success(outcome, now, self._random())
-                    self.fetches += 1
-                    self.rotations += before.is_news(outcome)
-                else:
-                    after = before.after_failure(outcome, now, self._random())
-                self.record = Record(after, after.ask_at)
-                # Last: whoever sees no fetch under way is to see what came of it.
-                self._flight = None
-        flight.land(outcome)
-        if is_current:
-            self._on_landing()
-            _log(before, after, outcome, now)
+    def _land(self, flight: Flight[Outcome], outcome: Outcome) -> None:
+        """Take in the outcome, wake those who wait for it, then report it to the application."""
+        draw = self._random()
+        while True:
+            record, now = self.latest(), self._clock()
+            before = after = record.state
+            if record.flight is not flight:  # dropped, or left behind by a fork
+                flight.finish(outcome)
+                return
+            if isinstance(outcome, Credentials) and outcome.is_expired():
+                outcome = self._expired_on_the_way()
+            if isinstance(outcome, Credentials):
+                after = before.after_success(outcome, flight.number, now, draw)
+            else:
+                after = before.after_failure(outcome, now, draw)
+            if self._replace(record, after, None):
+                break
+        flight.finish(outcome)
+        self._on_landing()
+        self._report(before, after, outcome, now)
+
+    def _report(self, before: State, after: State, outcome: Outcome, now: float) -> None:
+        """Write log records and call back. No fetch is under way, so anything may be asked."""
+        warning = self._source.take_warning()
+        if warning is not None:
+            log(logging.WARNING, "%s", warning)
+        if isinstance(outcome, CredentialsError):
+            log(
+                logging.WARNING,
+                "Failed to fetch credentials; %s; next attempt in %.1f s or later: %s",
+                _what_is_left(after, now),
+                after.ask_at - now,
+                outcome,
+            )
+        elif after.rotations > before.rotations:
+            log(
+                logging.INFO,
+                "New credentials for role %s, valid until %s",
+                outcome.role_name,
+                outcome.expiration.isoformat(),
+            )
+            self.audience.call(outcome)
+
+    def _no_outcome(self) -> CredentialsError:
+        return MetadataUnreachableError(
+            f"The metadata service returned no credentials within the deadline of "
+            f"{self._deadline:g} s. If the service is only slow, pass a longer deadline."
+        )
+
+    @staticmethod
+    def _expired_on_the_way() -> CredentialsError:
+        return CredentialsExpiredError(
+            "The credentials from the metadata service expired before they could be used. They are "
+            "requested again at the next call."
+        )
+
+
+def _run(steps: Steps[_T]) -> _T:
+    """Run a call on this thread."""
+    try:
+        flight, timeout = next(steps)
+        while True:
+            flight, timeout = steps.send(flight.wait(timeout))
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+
+
+async def _run_async(steps: Steps[_T]) -> _T:
+    """Run a call in an event loop."""
+    try:
+        flight, timeout = next(steps)
+        while True:
+            flight, timeout = steps.send(await flight.wait_async(timeout))
+    except StopIteration as end:
+        result: _T = end.value
+        return result
+
+
+def _what_is_left(state: State, now: float) -> str:
+    if not state.can_serve(now):
+        return "there are no valid credentials"
+    left = f"the cached credentials are valid for another {state.expires_at - now:.0f} s"
+    if state.is_refused:
+        return f"{left}, but a service refused them and they were not replaced"
+    return left
 
 
 def _unexpected(error: BaseException) -> CredentialsError:
     outcome = CredentialsError(
-        "No credentials can be fetched while the interpreter takes its modules apart. Do what "
-        "needs them before that: in an atexit handler at the latest."
+        "Cannot fetch credentials during interpreter shutdown. Fetch them earlier, for example in "
+        "an atexit handler."
         if sys.is_finalizing()
+        else f"Cannot import the HTTP client: {error}. Reinstall requests and its dependencies."
+        if isinstance(error, ImportError)
         else f"The fetch ended in an unexpected {type(error).__name__}. Please report this."
     )
-    link: BaseException | None = error
-    while link is not None:
-        link.__traceback__ = None  # its frames could still show a secret
-        link = link.__cause__ or link.__context__
-    outcome.__cause__ = error
+    outcome.__cause__ = _without_frames(error)
     return outcome
 
 
-def _log(before: State, after: State, outcome: Outcome, now: float) -> None:
-    if isinstance(outcome, CredentialsError):
-        logger.warning(
-            "Credentials could not be fetched; %s; next attempt in %.1f s at the earliest: %s",
-            f"those in hand are valid for another {after.expires_at - now:.0f} s"
-            if now < after.expires_at
-            else "there are none that are valid",
-            after.ask_at - now,
-            outcome,
-        )
-    elif before.is_news(outcome):
-        logger.info(
-            "New credentials of role %s, expiring %s",
-            outcome.role_name,
-            outcome.expiration.isoformat(),
-        )
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def _without_frames(error: _Error) -> _Error:
+    """Drop the tracebacks of an error and its causes: their frames still show the secrets."""
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error

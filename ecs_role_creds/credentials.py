@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import NoReturn
 
 from ecs_role_creds.clock import Clock, boottime, utc_now
@@ -24,7 +24,7 @@ class Credentials:
         access_key_id: The AccessKey id; ``STS.`` and more.
         access_key_secret: The AccessKey secret.
         security_token: The STS security token that has to go along with the two.
-        expiration: The moment they end, as an aware datetime, by the service's clock.
+        expiration: The moment they end, as an aware datetime, by the service's clock. Kept in UTC.
         role_name: The RAM role they belong to.
         expires_at: The same end as a reading of ``clock``. Left out, it is worked out from
             ``expiration`` and the instance's time of day.
@@ -58,6 +58,8 @@ class Credentials:
     ) -> None:
         if expiration.tzinfo is None:
             raise ValueError("expiration has no time zone; pass an aware datetime, in UTC")
+        # It is printed with a Z, here and by the code that it is passed on to.
+        expiration = expiration.astimezone(timezone.utc)
         if expires_at is None:
             expires_at = clock() + (expiration - utc_now()) / timedelta(seconds=1)
         values = (access_key_id, access_key_secret, security_token, expiration, role_name)

@@ -1,68 +1,150 @@
-"""One fetch under way, and the callers who wait for its outcome."""
+"""Single flight: one call under way, and the callers who wait for its outcome."""
 
 from __future__ import annotations
 
 import _thread
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Generic, TypeVar
 
-from ecs_role_creds.credentials import Credentials
-from ecs_role_creds.errors import CredentialsError
+_Outcome = TypeVar("_Outcome")
 
-Outcome = Credentials | CredentialsError
-"""What a fetch comes to. Errors are handed on as values, and each caller raises a copy."""
+StartThread = Callable[[Callable[[], object]], bool]
+"""Runs a function on another thread; returns ``False`` if no thread can be started."""
 
 
-class Flight:
-    """A fetch under way. Any number of threads and coroutines wait for it, and share its outcome.
+class Flight(Generic[_Outcome]):
+    """A call under way. Any number of threads and coroutines wait for it and share its outcome.
 
     Args:
-        took_off_at: When it was begun, by the clock of whoever begins it.
+        work: Makes the call, and passes the outcome to :meth:`finish`.
+        number: How many flights there have been, this one included.
+        started_at: When it begins, by the caller's clock.
     """
 
-    __slots__ = ("_landing", "took_off_at")
+    __slots__ = (
+        "_claims",
+        "_future",
+        "_is_dropped",
+        "_pid",
+        "_runner",
+        "_starter",
+        "_work",
+        "is_launched",
+        "number",
+        "started_at",
+    )
 
-    def __init__(self, took_off_at: float) -> None:
-        self.took_off_at = took_off_at
-        self._landing: Future[Outcome] = Future()
+    def __init__(
+        self,
+        work: Callable[[Flight[_Outcome]], object],
+        *,
+        number: int = 1,
+        started_at: float = 0.0,
+    ) -> None:
+        self.number = number
+        self.started_at = started_at
+        self.is_launched = False
+        self._work = work
+        self._claims = ["claim"]
+        self._is_dropped = False
+        self._runner: int | None = None
+        self._starter = threading.get_ident()
+        self._pid = os.getpid()
+        self._future: Future[_Outcome] = Future()
 
-    def land(self, outcome: Outcome) -> None:
-        """Give every waiter the outcome. Called once."""
-        self._landing.set_result(outcome)
+    def launch(self, start_thread: StartThread) -> bool:
+        """Run the work on another thread, unless a thread has begun it.
 
-    def wait(self, timeout: float) -> Outcome | None:
-        """The outcome; ``None`` if there is none after ``timeout`` seconds."""
+        Returns:
+            ``False`` if no thread can be started.
+        """
+        if not start_thread(self.run):
+            return False
+        self.is_launched = True
+        return True
+
+    def run(self) -> None:
+        """Do the work on this thread; only the first call does anything."""
+        if self.claim():
+            self._runner = threading.get_ident()
+            self.is_launched = True
+            try:
+                self._work(self)
+            finally:
+                self._runner = None
+
+    def claim(self) -> bool:
+        """Take the right to do the work; ``False`` if another thread has it."""
         try:
-            return self._landing.result(timeout)
+            self._claims.pop()  # atomic
+        except IndexError:
+            return False
+        return True
+
+    def drop(self) -> bool:
+        """Make sure that nobody does the work; ``False`` if a thread has begun it."""
+        if self.claim():
+            self._is_dropped = True
+        return self._is_dropped
+
+    @property
+    def is_started_here(self) -> bool:
+        """Whether this thread began the flight: a caller that finds it has interrupted itself."""
+        return self._starter == threading.get_ident()
+
+    @property
+    def is_run_here(self) -> bool:
+        """Whether this thread does the work: it must not wait for itself."""
+        return self._runner == threading.get_ident()
+
+    @property
+    def is_from_parent(self) -> bool:
+        """Whether it began before a fork: nothing finishes it in this process."""
+        return self._pid != os.getpid()
+
+    def finish(self, outcome: _Outcome) -> None:
+        """Give every waiter the outcome. Called once."""
+        self._future.set_result(outcome)
+
+    def wait(self, timeout: float) -> _Outcome | None:
+        """Return the outcome; ``None`` if there is none after ``timeout`` seconds."""
+        if self.is_from_parent:
+            return None
+        try:
+            return self._future.result(max(0.0, timeout))
         except FutureTimeoutError:
             return None
 
-    async def wait_async(self, timeout: float) -> Outcome | None:
-        """The outcome; ``None`` if there is none after ``timeout`` seconds.
+    async def wait_async(self, timeout: float) -> _Outcome | None:
+        """Return the outcome; ``None`` if there is none after ``timeout`` seconds.
 
-        Blocks nobody. A waiter that is cancelled leaves the flight and its other waiters alone.
+        Does not block the event loop. Cancelling a waiter affects no other waiter.
         """
         import asyncio
 
+        if self.is_from_parent:
+            return None
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Outcome] = loop.create_future()
+        waiter: asyncio.Future[_Outcome] = loop.create_future()
 
-        def settle(outcome: Outcome) -> None:
+        def settle(outcome: _Outcome) -> None:
             if not waiter.done():
                 waiter.set_result(outcome)
 
-        def wake(landing: Future[Outcome]) -> None:
-            # The loop may have been closed meanwhile, and the waiter with it.
+        def wake(finished: Future[_Outcome]) -> None:
+            # The loop may have been closed in the meantime, and the waiter with it.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, landing.result())
+                loop.call_soon_threadsafe(settle, finished.result())
 
-        self._landing.add_done_callback(wake)
+        self._future.add_done_callback(wake)
         try:
-            return await asyncio.wait_for(waiter, timeout)
+            return await asyncio.wait_for(waiter, max(0.0, timeout))
         except asyncio.TimeoutError:
             return None
 
@@ -71,22 +153,22 @@ def start_daemon_thread(work: Callable[[], object]) -> bool:
     """Run ``work`` on a short-lived daemon thread.
 
     Returns:
-        Whether it runs. At interpreter shutdown no thread can be started any more.
+        Whether it runs. No thread can be started during interpreter shutdown.
     """
     if sys.is_finalizing():
         return False
     try:
-        _thread.start_new_thread(_start_thread, (work,))
+        _thread.start_new_thread(_start_named_thread, (work,))
     except RuntimeError:
         return False
     return True
 
 
-def _start_thread(work: Callable[[], object]) -> None:
-    """Run ``work`` on a thread with a name, which ``threading`` knows.
+def _start_named_thread(work: Callable[[], object]) -> None:
+    """Run ``work`` on a thread that has a name and that ``threading`` knows.
 
-    ``Thread.start()`` waits until the new thread has begun. With many threads at work that takes
-    milliseconds, so it is not the caller who waits, but this function's thread.
+    ``Thread.start()`` waits until the new thread runs. With many busy threads that takes
+    milliseconds, so this extra thread waits instead of the caller.
     """
     try:
         threading.Thread(target=work, name="ecs-role-creds-refresh", daemon=True).start()

@@ -1,7 +1,9 @@
-"""A thread that keeps a cache fresh, traffic or not; only where it is asked for."""
+"""A thread that keeps a cache fresh, with or without traffic; only on request."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import threading
 import weakref
@@ -9,16 +11,20 @@ from collections.abc import Callable
 
 from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import Clock
+from ecs_role_creds.preload import IMPORT_LIMIT
+from ecs_role_creds.reporting import log
+from ecs_role_creds.versions import Version
 
 MAX_NAP = 60.0
-"""The longest a poller sleeps: its wait stands still while the instance is suspended, and the
-cache's clock does not."""
+"""The longest a poller sleeps: its sleep does not advance while the instance is suspended, and the
+cache's clock does."""
 
 
 class PollingSwitch:
-    """Starts a poller when first asked to, and stops it when as many have asked for that.
+    """Starts a poller at the first request, and stops it after as many requests to stop.
 
-    The poller does not keep the switch alive: it ends when nobody holds that any more.
+    The poller does not keep the switch alive: it ends when the switch is gone. Without a lock, so
+    that signal handlers and finalizers may start and stop it, too.
 
     Args:
         cache: What to keep fresh.
@@ -28,79 +34,144 @@ class PollingSwitch:
     def __init__(self, cache: CredentialsCache, clock: Clock) -> None:
         self._cache = cache
         self._clock = clock
-        self._starts = 0
-        self._poller: Poller | None = None
-        self._turn_off()
+        self._setting = _Setting(0, None)
 
     @property
     def is_on(self) -> bool:
         """Whether a poller is at work, in this process."""
-        self._turn_off_after_fork()
-        return self._poller is not None and self._poller.is_alive
+        poller = self._latest().poller
+        return poller is not None and poller.is_alive
 
     def start(self) -> None:
-        """Ask for polling."""
-        self._turn_off_after_fork()
-        with self._lock:
-            self._starts += 1
-            if not self.is_on:
-                self._poller = Poller(self)
+        """Request polling.
+
+        Raises:
+            RuntimeError: No thread can be started. The request does not count then.
+        """
+        # First: a child that is forked during the import could not import it any more.
+        self._cache.import_http_client(IMPORT_LIMIT)
+        while True:
+            setting = self._latest()
+            poller = setting.poller
+            if poller is None or poller.has_ended:
+                poller = Poller(self)
+            if setting.replace_with(_Setting(setting.starts + 1, poller)):
+                break
+        try:
+            poller.start()
+        except RuntimeError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
-        """No longer ask for it."""
-        self._turn_off_after_fork()
-        with self._lock:
-            self._starts = max(0, self._starts - 1)
-            if self._starts == 0 and self._poller is not None:
-                self._poller.stop()
-                self._poller = None
+        """Withdraw one request."""
+        while True:
+            setting = self._latest()
+            starts = max(0, setting.starts - 1)
+            poller = setting.poller if starts else None
+            if setting.replace_with(_Setting(starts, poller)):
+                break
+        if poller is None and setting.poller is not None:
+            setting.poller.stop()
 
     def fetch_if_due(self) -> float:
-        """Do a poller's work once; returns for how many seconds it may rest."""
-        return self._cache.ask_if_due() - self._clock()
+        """Do a poller's work once; returns for how many seconds it may sleep."""
+        try:
+            return self._cache.ask_if_due() - self._clock()
+        except Exception as error:  # noqa: BLE001 (nothing may end a poller)
+            log(logging.ERROR, "A poller met an unexpected error. Please report this", error=error)
+            return MAX_NAP
 
-    def _turn_off(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._starts = 0
-        self._poller = None
+    def _latest(self) -> _Setting:
+        setting = self._setting
+        latest = setting.latest()
+        if latest.pid != os.getpid():  # a forked child: its parent has the thread
+            latest.replace_with(_Setting(0, None))
+            latest = latest.latest()
+        if latest is not setting:
+            self._setting = latest
+        return latest
 
-    def _turn_off_after_fork(self) -> None:
-        """The thread, and who asked for it, are the parent's."""
-        if self._pid != os.getpid():
-            self._turn_off()
+
+class _Setting(Version):
+    __slots__ = ("pid", "poller", "starts")
+
+    def __init__(self, starts: int, poller: Poller | None) -> None:
+        super().__init__()
+        self.starts = starts
+        self.poller = poller
+        self.pid = os.getpid()
 
 
 class Poller:
-    """Fetches whenever the schedule says so, until stopped, or until nobody holds its switch."""
+    """Fetches when the schedule says so, until it is stopped or its switch is gone."""
 
     def __init__(self, switch: PollingSwitch) -> None:
-        self._stop = threading.Event()
-        stop = self._stop  # not self, which the switch holds
+        self._signal = signal = StopSignal()  # not self, which the switch refers to
+        self._starts = ["start"]
         self._thread = threading.Thread(
             target=_poll,
-            args=(weakref.ref(switch, lambda _: stop.set()), stop.wait),
+            args=(weakref.ref(switch, lambda _: signal.set()), signal),
             name="ecs-role-creds-poller",
             daemon=True,
         )
-        self._thread.start()
+
+    def start(self) -> None:
+        """Start the thread; only the first call does anything.
+
+        Raises:
+            RuntimeError: No thread can be started.
+        """
+        try:
+            self._starts.pop()  # atomic
+        except IndexError:
+            return
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._signal.set()
+            raise
 
     @property
     def is_alive(self) -> bool:
-        """Whether it goes on polling."""
-        return self._thread.is_alive() and not self._stop.is_set()
+        """Whether it is polling."""
+        return self._thread.is_alive() and not self._signal.is_set
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not poll any more."""
+        return self._signal.is_set or (self._thread.ident is not None and not self.is_alive)
 
     def stop(self) -> None:
-        """Have it end, at once unless a fetch is under way; does not wait for that."""
-        self._stop.set()
+        """End it, at once unless a fetch is under way; does not wait for that."""
+        self._signal.set()
 
 
-def _poll(get_switch: Callable[[], PollingSwitch | None], nap: Callable[[float], bool]) -> None:
-    is_stopped = False
+class StopSignal:
+    """Like ``threading.Event``, but a finalizer may set it on the thread that waits for it."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Wake the thread that waits, now or later."""
+        self.is_set = True
+        with contextlib.suppress(RuntimeError):  # set before
+            self._lock.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds; returns whether it is set. For one thread."""
+        return self.is_set or self._lock.acquire(timeout=timeout)
+
+
+def _poll(get_switch: Callable[[], PollingSwitch | None], signal: StopSignal) -> None:
+    is_stopped = signal.is_set
     while not is_stopped:
         switch = get_switch()
         if switch is None:
             return
-        rest = switch.fetch_if_due()
-        del switch
-        is_stopped = nap(max(0.0, min(rest, MAX_NAP)))
+        nap = switch.fetch_if_due()
+        del switch  # not to keep the provider alive while asleep
+        is_stopped = signal.wait(max(0.0, min(nap, MAX_NAP)))

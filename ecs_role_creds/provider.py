@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,9 +12,13 @@ from ecs_role_creds import sharing
 from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import Clock, WallClock, boottime, draw, utc_now
 from ecs_role_creds.credentials import Credentials
-from ecs_role_creds.flight import start_daemon_thread
+from ecs_role_creds.errors import CredentialsError, MetadataDisabledError
+from ecs_role_creds.flight import StartThread, start_daemon_thread
+from ecs_role_creds.health import Health, health_of
 from ecs_role_creds.metadata import MetadataClient
 from ecs_role_creds.polling import PollingSwitch
+from ecs_role_creds.reporting import RotationCallbacks
+from ecs_role_creds.schedule import MIN_PAUSE
 from ecs_role_creds.settings import DEFAULT_DEADLINE, MAX_SESSION_TOKEN_TTL, Settings
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ProviderStatus(NamedTuple):
-    """A provider's figures, for health checks and metrics. Holds no secret.
+    """A provider's figures, for metrics and debugging. Holds no secret.
 
     Attributes:
         role_name: The role the cached credentials belong to; ``None`` before the first.
@@ -36,6 +40,9 @@ class ProviderStatus(NamedTuple):
         failures: Fetches that failed in a row, up to now.
         last_failure: What the last of these says.
         mode: ``"hardening"`` or ``"normal"``, as last found.
+        is_refused: Whether a service refused the cached credentials (see
+            :meth:`EcsRamRoleCredentialsProvider.invalidate`), and the metadata service has neither
+            confirmed nor replaced them since.
     """
 
     role_name: str | None
@@ -49,6 +56,7 @@ class ProviderStatus(NamedTuple):
     failures: int
     last_failure: str | None
     mode: str | None
+    is_refused: bool
 
 
 class Runtime(NamedTuple):
@@ -68,7 +76,7 @@ class Runtime(NamedTuple):
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = draw
     session: requests.Session | None = None
-    start_thread: Callable[[Callable[[], object]], bool] = start_daemon_thread
+    start_thread: StartThread = start_daemon_thread
 
 
 class EcsRamRoleCredentialsProvider:
@@ -121,27 +129,38 @@ class EcsRamRoleCredentialsProvider:
     def _take(self, settings: Settings, runtime: Runtime | None) -> None:
         self._settings = settings
         self._runtime = runtime
+        self._callbacks = RotationCallbacks()
+        self._runtime_or_default = runtime or Runtime()
         if runtime is None:
-            runtime = Runtime()
-            self._cache = sharing.shared_cache(
+            cache = sharing.shared_cache(
                 settings, lambda on_landing: _build_cache(settings, Runtime(), on_landing)
             )
         else:
-            self._cache = sharing.track(_build_cache(settings, runtime, lambda: None))
-        self._clock = runtime.clock
-        self._polling = PollingSwitch(self._cache, runtime.clock)
+            cache = sharing.track(_build_cache(settings, runtime, lambda: None))
+        self._use(cache)
+
+    def _use(self, cache: CredentialsCache) -> None:
+        """Take credentials from this cache from now on."""
+        self._cache = cache
+        self._clock = self._runtime_or_default.clock
+        self._polling = PollingSwitch(cache, self._clock)
+        cache.audience.add(self._callbacks)
 
     def get_credentials(self) -> Credentials:
-        """Credentials that are valid now, as one immutable snapshot.
+        """Return credentials that are valid now, as one immutable snapshot.
 
-        Costs next to nothing while there are any: whatever else has to be done is done behind the
-        caller's back. Only where there are none does the caller wait for the service.
+        With fresh credentials this is one clock read and one comparison. Credentials that are due
+        for a refresh are refreshed in the background, and the cached ones are returned. A call
+        waits, for ``deadline`` seconds or less, only if there are no valid credentials, if a
+        service refused them (see :meth:`invalidate`), or if they are about to expire and nobody has
+        asked for new ones yet.
 
         Returns:
-            The credentials; use all parts of one snapshot together, and ask anew for each request.
+            The credentials. Use all parts of one snapshot together, and call again for each
+            request.
 
         Raises:
-            CredentialsError: There are no valid credentials, and the service gave none in time.
+            CredentialsError: There are no valid credentials, and the service returned none in time.
         """
         record = self._cache.record
         clock = self._clock
@@ -150,9 +169,9 @@ class EcsRamRoleCredentialsProvider:
         return self._cache.get()
 
     async def get_credentials_async(self) -> Credentials:
-        """The same, without ever blocking the event loop.
+        """The same, without blocking the event loop.
 
-        Cancelling a call that waits disturbs no other.
+        Cancelling a call that waits affects no other call.
 
         Raises:
             CredentialsError: As :meth:`get_credentials`.
@@ -164,33 +183,123 @@ class EcsRamRoleCredentialsProvider:
         return await self._cache.get_async()
 
     def refresh(self) -> Credentials:
-        """Fetch now, whatever the cache holds; where a fetch is under way, wait for that one.
+        """Fetch now, whatever the cache holds; if a fetch is under way, wait for that one.
 
         Returns:
-            The credentials as the service has them now.
+            The credentials as the service has them now. They are valid.
 
         Raises:
             CredentialsError: The fetch failed. Credentials that are still valid are kept.
         """
         return self._cache.refresh()
 
-    def invalidate(self, credentials: Credentials) -> None:
-        """Fetch anew at the next call, because a service refused these credentials.
+    async def refresh_async(self) -> Credentials:
+        """The same, without blocking the event loop.
 
-        Without effect if they are no longer the cached ones. If the metadata service confirms
-        them, they go on being served, and refusing them again is heeded less and less often: from
-        once a second down to once a minute.
+        Raises:
+            CredentialsError: As :meth:`refresh`.
+        """
+        return await self._cache.refresh_async()
+
+    def invalidate(self, credentials: Credentials) -> None:
+        """Tell the provider that a service refused these credentials: fetch at the next call.
+
+        Callers then wait for one fetch. If it brings new credentials, these are used. If the
+        instance has no role any more, or another one than ``role_name``, the refused credentials
+        are dropped, and callers get that error. If the metadata service confirms the refused
+        credentials or cannot be reached, they are served again, :meth:`status` says so, and
+        further refusals take effect less and less often: from once a second to once a minute.
+
+        Nothing happens if the credentials are no longer the cached ones.
 
         Args:
-            credentials: The ones that were refused, as this provider returned them.
+            credentials: The refused ones, as this provider returned them.
+
+        Raises:
+            TypeError: ``credentials`` is something else.
         """
+        if not isinstance(credentials, Credentials):
+            raise TypeError(
+                "invalidate() takes the Credentials that a service refused, as get_credentials() "
+                f"returned them, not {type(credentials).__name__}"
+            )
         self._cache.invalidate(credentials)
 
-    def start_polling(self) -> None:
-        """Keep the credentials fresh by a thread, traffic or not, until :meth:`stop_polling`.
+    def wait(self, timeout: float) -> Credentials:
+        """Wait until there are valid credentials, for example while an instance boots.
 
-        Counts: as many stops as starts end it. It also ends when nobody holds the provider any
-        more, and does not live on in a forked child.
+        Failed fetches are retried with the same backoff as ever, so a role that is attached in the
+        meantime is found.
+
+        Args:
+            timeout: Seconds to wait; 0 for one attempt.
+
+        Returns:
+            The credentials.
+
+        Raises:
+            CredentialsError: The last failure, after ``timeout`` seconds.
+            MetadataDisabledError: At once; waiting would not help.
+        """
+        until = self._clock() + timeout
+        while True:
+            try:
+                return self.get_credentials()
+            except CredentialsError as error:
+                self._runtime_or_default.sleep(self._pause_before_retry(error, until))
+
+    async def wait_async(self, timeout: float) -> Credentials:
+        """The same, without blocking the event loop.
+
+        Raises:
+            CredentialsError: As :meth:`wait`.
+        """
+        import asyncio
+
+        until = self._clock() + timeout
+        while True:
+            try:
+                return await self.get_credentials_async()
+            except CredentialsError as error:
+                await asyncio.sleep(self._pause_before_retry(error, until))
+
+    def _pause_before_retry(self, error: CredentialsError, until: float) -> float:
+        """Return the seconds until the next attempt; raise the error if there is no time left."""
+        now = self._clock()
+        if now >= until or isinstance(error, MetadataDisabledError):
+            raise error
+        return min(max(MIN_PAUSE, self._cache.latest().state.ask_at - now), until - now)
+
+    def on_rotation(self, callback: Callable[[Credentials], object]) -> Callable[[], None]:
+        """Call a function with the new credentials after each rotation, the first fetch included.
+
+        For clients that take static keys only: rebuild the client in the callback. It is called on
+        the thread of the refresh, after the cache has the new credentials. An exception in it is
+        logged. Under :meth:`polling` it is called without traffic, too. Callbacks end with the
+        provider: keep a reference to the provider.
+
+        Args:
+            callback: Called with the new :class:`Credentials`. A callback that takes long delays
+                the other callbacks and, under polling, the next refresh.
+
+        Returns:
+            A function that ends the calls.
+
+        Raises:
+            TypeError: ``callback`` cannot be called.
+        """
+        if not callable(callback):
+            raise TypeError(f"on_rotation() takes a function, not {type(callback).__name__}")
+        return self._callbacks.add(callback)
+
+    def start_polling(self) -> None:
+        """Keep the credentials fresh with a thread, with or without traffic.
+
+        Counts: polling ends after as many calls of :meth:`stop_polling`. It also ends with the
+        provider: keep a reference to it. A forked child does not poll.
+
+        Raises:
+            RuntimeError: No thread can be started. The call does not count then.
         """
         self._polling.start()
 
@@ -198,41 +307,66 @@ class EcsRamRoleCredentialsProvider:
         """Undo one :meth:`start_polling`. Does not wait for a fetch under way."""
         self._polling.stop()
 
-    @contextlib.contextmanager
-    def polling(self) -> Iterator[EcsRamRoleCredentialsProvider]:
-        """Keep the credentials fresh by a thread inside a ``with`` block."""
-        self.start_polling()
-        try:
-            yield self
-        finally:
-            self.stop_polling()
+    def polling(self) -> Polling:
+        """Keep the credentials fresh with a thread inside a ``with`` or ``async with`` block."""
+        return Polling(self)
+
+    def health(self) -> Health:
+        """Return whether the provider can serve credentials, for a health check that never waits.
+
+        If there are none yet, or if they are due, a fetch is started in the background: the next
+        check sees its outcome. See :meth:`check_health` for a check that waits.
+        """
+        self._cache.start_if_due()
+        return health_of(self._cache.latest().state, self._clock())
+
+    def check_health(self) -> Health:
+        """Return whether the provider can serve credentials; fetch them first if needed.
+
+        Waits for ``deadline`` seconds or less, and only where :meth:`get_credentials` would.
+        """
+        with contextlib.suppress(CredentialsError):
+            self.get_credentials()
+        return health_of(self._cache.latest().state, self._clock())
+
+    async def check_health_async(self) -> Health:
+        """The same, without blocking the event loop."""
+        with contextlib.suppress(CredentialsError):
+            await self.get_credentials_async()
+        return health_of(self._cache.latest().state, self._clock())
 
     def status(self) -> ProviderStatus:
-        """Figures for health checks. Asks nothing, waits for nothing."""
-        is_refreshing = self._cache.is_refreshing  # before the state, which then has the outcome
-        state, now = self._cache.record.state, self._clock()
+        """Return figures for metrics and debugging. Asks nothing, waits for nothing."""
+        record, now = self._cache.latest(), self._clock()
+        state = record.state
         credentials = state.credentials
         return ProviderStatus(
             role_name=credentials.role_name if credentials else None,
             expiration=credentials.expiration if credentials else None,
             expires_in=max(0.0, state.expires_at - now),
             next_request_in=max(0.0, state.ask_at - now),
-            is_refreshing=is_refreshing,
+            is_refreshing=record.flight is not None,
             is_polling=self._polling.is_on,
-            fetches=self._cache.fetches,
-            rotations=self._cache.rotations,
+            fetches=state.fetches,
+            rotations=state.rotations,
             failures=state.failures,
             last_failure=str(state.failure) if state.failure else None,
             mode=self._cache.mode,
+            is_refused=state.is_refused,
         )
 
-    # The names other SDKs call.
+    # The names that other SDKs call. They call the methods above, which a subclass may override.
 
-    get_credential = get_credentials
-    get_credential_async = get_credentials_async
+    def get_credential(self) -> Credentials:
+        """The same as :meth:`get_credentials`, under the name that product SDKs call."""
+        return self.get_credentials()
+
+    async def get_credential_async(self) -> Credentials:
+        """The same as :meth:`get_credentials_async`, under the name that product SDKs call."""
+        return await self.get_credentials_async()
 
     def get_provider_name(self) -> str:
-        """``"ecs_ram_role"``; alibabacloud-credentials asks, and sends it along."""
+        """Return ``"ecs_ram_role"``; alibabacloud-credentials asks, and sends it along."""
         return Credentials.provider_name
 
     def __repr__(self) -> str:
@@ -246,13 +380,37 @@ class EcsRamRoleCredentialsProvider:
     def __getstate__(self) -> Settings:
         if self._runtime is not None:
             raise TypeError(
-                "A provider with a runtime of its own (clock, HTTP session, ...) does not pickle; "
-                "build it where it is needed"
+                "A provider with a runtime of its own (clock, HTTP session, ...) cannot be "
+                "pickled. Build it where it is needed."
             )
         return self._settings
 
     def __setstate__(self, settings: Settings) -> None:
-        self._take(settings, None)
+        self._take(settings.arriving(), None)
+
+
+class Polling:
+    """Keeps a provider's credentials fresh inside a ``with`` or ``async with`` block."""
+
+    def __init__(self, provider: EcsRamRoleCredentialsProvider) -> None:
+        self._provider = provider
+
+    def __enter__(self) -> EcsRamRoleCredentialsProvider:
+        self._provider.start_polling()
+        return self._provider
+
+    def __exit__(self, *error: object) -> None:
+        self._provider.stop_polling()
+
+    async def __aenter__(self) -> EcsRamRoleCredentialsProvider:
+        import asyncio
+
+        # Not here: it imports the HTTP client, at its first call.
+        await asyncio.to_thread(self._provider.start_polling)
+        return self._provider
+
+    async def __aexit__(self, *error: object) -> None:
+        self._provider.stop_polling()
 
 
 def _build_cache(
@@ -276,7 +434,7 @@ def _build_cache(
     )
 
 
-_default: EcsRamRoleCredentialsProvider | None = None
+_default: dict[str, EcsRamRoleCredentialsProvider] = {}
 
 
 def default_provider() -> EcsRamRoleCredentialsProvider:
@@ -286,10 +444,10 @@ def default_provider() -> EcsRamRoleCredentialsProvider:
         ConfigurationError: A setting cannot be used.
         MetadataDisabledError: ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` is ``true``.
     """
-    global _default
-    if _default is None:
-        _default = EcsRamRoleCredentialsProvider()
-    return _default
+    provider = _default.get("provider")
+    if provider is None:
+        provider = _default.setdefault("provider", EcsRamRoleCredentialsProvider())
+    return provider
 
 
 def get_credentials() -> Credentials:
@@ -306,6 +464,5 @@ def forget_shared() -> None:
 
     Providers built from now on start cold; those that exist keep what they have.
     """
-    global _default
-    _default = None
+    _default.clear()
     sharing.forget_shared()

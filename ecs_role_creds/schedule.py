@@ -16,6 +16,9 @@ MAX_BACKOFF = 60.0
 MAX_BACKOFF_EMPTY_HANDED = 10.0
 """The most that a failure is remembered when there is nothing valid to serve meanwhile."""
 
+CLOSE_TO_EXPIRATION = 60.0
+"""Seconds of life under which a caller waits for the first attempt to get new credentials."""
+
 MAX_RETRY_AFTER = 60.0
 MIN_PAUSE = 0.5
 
@@ -42,9 +45,29 @@ class Lifetime(NamedTuple):
         return self.expires_at - self.window
 
     @property
+    def close_at(self) -> float:
+        """When expiration is close: 60 s before it, or a sixth of a window under six minutes."""
+        return self.expires_at - min(CLOSE_TO_EXPIRATION, self.window / 6)
+
+    @property
     def min_pause(self) -> float:
         """The least time between two requests; shorter for lives of seconds, as tests have."""
         return min(MIN_PAUSE, self.window / 20)
+
+
+def waits_for_first_attempt(now: float, life: Lifetime, attempted_at: float) -> bool:
+    """Whether a caller has to wait for an attempt to get new credentials.
+
+    So it is where expiration is close, and nobody has asked the service since the refresh window
+    opened: the process made no calls in the meantime. The credentials could expire on their way to
+    the service that they are used for. After one attempt, successful or not, nobody waits.
+
+    Args:
+        now: The time of the call.
+        life: Of the cached credentials.
+        attempted_at: When the last attempt ended.
+    """
+    return life.close_at < now < life.expires_at and attempted_at < life.opens_at
 
 
 def first_ask(now: float, life: Lifetime, random: float) -> float:

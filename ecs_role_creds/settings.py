@@ -20,6 +20,11 @@ DEFAULT_DEADLINE = 2.0
 MAX_DEADLINE = 60.0
 MAX_SESSION_TOKEN_TTL = 21600  # documented: 1 to 21600 seconds
 
+DISABLED_MESSAGE = (
+    f"The environment variable {DISABLED} is true, so this process must not request credentials "
+    "from the metadata service. Unset it, or use another source of credentials."
+)
+
 _ROLE_NAME_PATTERN = re.compile(r"[A-Za-z0-9.@_-]{1,64}")
 _AUTHORITY_PATTERN = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?")
 
@@ -35,6 +40,8 @@ class Settings(NamedTuple):
         deadline: Seconds that a caller without valid credentials waits at the most.
         disable_imds_v1: Whether normal mode (IMDSv1) is ruled out.
         session_token_ttl: Seconds a session token of the hardening mode (IMDSv2) is asked for.
+        is_disabled: Whether this process must not ask the service; only where settings arrive from
+            another process, since :meth:`resolve` raises.
     """
 
     role_name: str | None = None
@@ -42,6 +49,7 @@ class Settings(NamedTuple):
     deadline: float = DEFAULT_DEADLINE
     disable_imds_v1: bool = False
     session_token_ttl: int = MAX_SESSION_TOKEN_TTL
+    is_disabled: bool = False
 
     @classmethod
     def resolve(
@@ -74,19 +82,14 @@ class Settings(NamedTuple):
         """
         environ = os.environ if environ is None else environ
         if _switch(environ, DISABLED):
-            raise MetadataDisabledError(
-                f"The environment variable {DISABLED} is true, so the metadata service must not be "
-                "asked for credentials. Unset it, or use another source of credentials."
-            )
+            raise MetadataDisabledError(DISABLED_MESSAGE)
         role_source, endpoint_source = "role_name", "endpoint"
         if role_name is None and environ.get(ROLE_NAME):
             role_name, role_source = environ[ROLE_NAME], ROLE_NAME
         if endpoint is None and environ.get(ENDPOINT):
             endpoint, endpoint_source = environ[ENDPOINT], ENDPOINT
         if disable_imds_v1 is None:
-            disable_imds_v1 = _switch(environ, IMDS_V1_DISABLED) or _switch(
-                environ, IMDS_V1_DISABLED_OLD
-            )
+            disable_imds_v1 = _is_imds_v1_disabled(environ)
         return cls(
             role_name=None if role_name is None else _role_name(role_name, role_source),
             endpoint=(
@@ -95,6 +98,24 @@ class Settings(NamedTuple):
             deadline=_deadline(deadline),
             disable_imds_v1=_flag(disable_imds_v1),
             session_token_ttl=_session_token_ttl(session_token_ttl),
+        )
+
+    def arriving(self, environ: Mapping[str, str] | None = None) -> Settings:
+        """These settings in another process, after pickling, with what is forbidden there.
+
+        What is forbidden in the process they come from stays forbidden, the normal mode at least;
+        ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` is a matter of each process.
+
+        Args:
+            environ: The environment; the process's own by default.
+
+        Raises:
+            ConfigurationError: One of the two variables is neither true nor false.
+        """
+        environ = os.environ if environ is None else environ
+        return self._replace(
+            disable_imds_v1=self.disable_imds_v1 or _is_imds_v1_disabled(environ),
+            is_disabled=_switch(environ, DISABLED),
         )
 
 
@@ -114,6 +135,10 @@ def _switch(environ: Mapping[str, str], variable: str) -> bool:
     if value not in ("", "true", "false"):
         raise _refuse(variable, environ[variable], "set it to true or false, or unset it")
     return value == "true"
+
+
+def _is_imds_v1_disabled(environ: Mapping[str, str]) -> bool:
+    return _switch(environ, IMDS_V1_DISABLED) or _switch(environ, IMDS_V1_DISABLED_OLD)
 
 
 def _flag(value: object) -> bool:
@@ -137,6 +162,9 @@ def _endpoint(value: object, source: str) -> str:
     from urllib.parse import urlsplit  # a tenth of the package's import time, and seldom needed
 
     allowed = f"write it as http://HOST or http://HOST:PORT, like {DEFAULT_ENDPOINT}"
+    if "@" in str(value) or "%40" in str(value):
+        # There may be a password before the @, wherever a parser would see it: not to be shown.
+        raise _refuse(source, "not shown: it has a user name in it", allowed)
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise _refuse(source, value, allowed)
     try:
@@ -144,9 +172,6 @@ def _endpoint(value: object, source: str) -> str:
         port = parts.port
     except ValueError as problem:
         raise _refuse(source, value, allowed) from problem
-    if "@" in parts.netloc:
-        # What stands before the @ may be a password: not to be shown.
-        raise _refuse(source, "not shown: it has a user name in it", allowed)
     if parts.scheme != "http" or not _AUTHORITY_PATTERN.fullmatch(parts.netloc):
         raise _refuse(source, value, allowed)
     if not parts.hostname or " " in value or port == 0:

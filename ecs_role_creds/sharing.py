@@ -15,7 +15,7 @@ from ecs_role_creds.settings import Settings
 
 MAX_KEPT = 1024
 
-# Reentrant: a garbage collection inside it may run finalizers that build providers.
+# Reentrant: a signal handler, or a finalizer during a garbage collection, may build a provider.
 _lock = threading.RLock()
 
 # Every cache that somebody holds...
@@ -24,7 +24,7 @@ _shared: WeakValueDictionary[Settings, CredentialsCache] = WeakValueDictionary()
 
 
 def _worth_keeping_until(_: Settings, cache: CredentialsCache, __: float) -> float:
-    state = cache.record.state
+    state = cache.latest().state
     return max(state.expires_at, state.ask_at)
 
 
@@ -38,21 +38,23 @@ _kept: TLRUCache[Settings, CredentialsCache] = TLRUCache(
 def shared_cache(
     settings: Settings, build: Callable[[Callable[[], None]], CredentialsCache]
 ) -> CredentialsCache:
-    """The cache of these settings.
+    """Return the cache of these settings.
 
     Args:
         settings: What distinguishes it from others.
-        build: Makes it, where there is none; given what the cache has to call after each fetch.
+        build: Makes it, if there is none; given what the cache has to call after each fetch.
     """
     with _lock:
         cache = _shared.get(settings)
-        if cache is None:
-            cache = _shared[settings] = track(build(lambda: _keep(settings)))
-        return cache
+    if cache is None:
+        new = track(build(lambda: _keep(settings)))
+        with _lock:
+            cache = _shared.setdefault(settings, new)
+    return cache
 
 
 def track(cache: CredentialsCache) -> CredentialsCache:
-    """Have a cache reset in forked children."""
+    """Reset a cache in forked children."""
     with _lock:
         _caches.add(cache)
     return cache
@@ -78,7 +80,7 @@ def _after_fork_in_child() -> None:
         cache.reset_after_fork()
 
 
-# Holding the lock across the fork keeps the collections whole in the child.
+# Holding the lock across the fork keeps the collections consistent in the child.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_lock.acquire,

@@ -1,7 +1,7 @@
 """What is known of the credentials, and what follows from each piece of news: no I/O, no clock.
 
-Everything a caller decides by stands in one immutable :class:`Record`, which the cache replaces as
-a whole, so that no caller ever sees half of a change.
+All that a caller's decision depends on is in one immutable :class:`Record`, which the cache
+replaces as a whole, so no caller sees half of a change.
 """
 
 from __future__ import annotations
@@ -11,32 +11,53 @@ from typing import NamedTuple
 
 from ecs_role_creds import schedule
 from ecs_role_creds.credentials import Credentials
-from ecs_role_creds.errors import CredentialsError
+from ecs_role_creds.errors import CredentialsError, NoRoleAttachedError, RoleMismatchError
+from ecs_role_creds.flight import Flight
 from ecs_role_creds.schedule import Lifetime
+from ecs_role_creds.versions import Version
+
+Outcome = Credentials | CredentialsError
+"""The outcome of a fetch. Errors are passed on as values, and each caller raises a copy."""
+
+_CONTRADICTIONS = (NoRoleAttachedError, RoleMismatchError)
+"""Answers that confirm a refusal: the role that the credentials belong to is gone."""
 
 
 class State(NamedTuple):
-    """What is known, and when to ask for more.
+    """What is known, and when to ask again.
 
     Attributes:
         credentials: The latest; ``None`` before the first.
-        life: Theirs.
+        life: The lifetime of the credentials.
         ask_at: When the service may be asked next.
+        attempted_at: When the last fetch ended.
         failures: Fetches that failed in a row.
-        failure: The last of them.
-        is_refused: Whether a service has refused the credentials, and nothing was heard since.
-        refusals: How often in a row the metadata service confirmed what had been refused.
-        refusable_at: When a further refusal of them will be heeded.
+        failure: The last of these failures.
+        is_refused: Whether a service refused the credentials, and the metadata service has neither
+            confirmed nor replaced them since.
+        is_withheld: Whether callers have to wait for the first fetch after that refusal.
+        refused_after: The number of the last fetch that had begun when they were refused.
+        refusals: How often in a row refused credentials were not replaced.
+        refusable_at: When a further refusal of them takes effect.
+        begun: Fetches begun so far by this process.
+        fetches: Fetches that succeeded.
+        rotations: How many of these brought new credentials.
     """
 
     credentials: Credentials | None = None
     life: Lifetime | None = None
     ask_at: float = -inf
+    attempted_at: float = -inf
     failures: int = 0
     failure: CredentialsError | None = None
     is_refused: bool = False
+    is_withheld: bool = False
+    refused_after: int = 0
     refusals: int = 0
     refusable_at: float = -inf
+    begun: int = 0
+    fetches: int = 0
+    rotations: int = 0
 
     @property
     def expires_at(self) -> float:
@@ -44,82 +65,166 @@ class State(NamedTuple):
         return -inf if self.life is None else self.life.expires_at
 
     def can_serve(self, now: float) -> bool:
-        """Whether callers are served the credentials at once."""
-        return now < self.expires_at and not self.is_refused
+        """Whether callers may get the cached credentials."""
+        return now < self.expires_at and not self.is_withheld
+
+    def waits_for_attempt(self, now: float) -> bool:
+        """Whether callers wait for a fetch although they could be served."""
+        return self.life is not None and schedule.waits_for_first_attempt(
+            now, self.life, self.attempted_at
+        )
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to ask the service."""
-        return now >= self.ask_at
+        return now >= self.ask_at or self.waits_for_attempt(now)
 
     def is_news(self, credentials: Credentials) -> bool:
-        """Whether these are other credentials than the ones known."""
+        """Whether these are other credentials than the cached ones."""
         return self.credentials is None or not self.credentials.is_same_token(credentials)
 
-    def after_success(self, credentials: Credentials, now: float, random: float) -> State:
-        """The service gave credentials that are valid: new ones, or the same once more."""
+    def is_outdated(self, credentials: Credentials, now: float) -> bool:
+        """Whether an answer is older than the cached credentials, and must not replace them.
+
+        An instance has one role, and each rotation brings a later expiration. Credentials of the
+        same role that expire earlier come from a stale answer.
+        """
+        own = self.credentials
+        return (
+            own is not None
+            and self.can_serve(now)
+            and not self.is_refused
+            and own.role_name == credentials.role_name
+            and credentials.expiration < own.expiration
+            and self.is_news(credentials)
+        )
+
+    def after_begin(self) -> State:
+        """A fetch begins."""
+        return self._replace(begun=self.begun + 1)
+
+    def after_success(
+        self, credentials: Credentials, number: int, now: float, random: float
+    ) -> State:
+        """Fetch ``number`` brought valid credentials: new ones, or the cached ones again."""
+        known = self._replace(attempted_at=now, failures=0, failure=None, fetches=self.fetches + 1)
+        if self.life is not None and self.is_outdated(credentials, now):
+            return known._replace(ask_at=schedule.after_unchanged(now, self.life, random))
         expires_at = now + credentials.expires_in()
         if self.life is None or self.is_news(credentials):
             life = Lifetime(now, expires_at)
-            return State(credentials, life, schedule.first_ask(now, life, random))
+            return State(
+                credentials,
+                life,
+                schedule.first_ask(now, life, random),
+                attempted_at=now,
+                begun=self.begun,
+                fetches=known.fetches,
+                rotations=self.rotations + 1,
+            )
         life = Lifetime(self.life.fetched_at, expires_at)
         ask_at = schedule.after_unchanged(now, life, random)
-        return State(credentials, life, ask_at)._confirmed(self, now)
+        known = known._replace(credentials=credentials, life=life, ask_at=ask_at)
+        if not self.is_refused:
+            return known
+        if number <= self.refused_after:
+            # The service was asked before the credentials were refused: that confirms nothing.
+            return known._replace(ask_at=now)
+        return known._not_replaced(now)._replace(is_refused=False)
 
     def after_failure(self, failure: CredentialsError, now: float, random: float) -> State:
-        """The fetch failed: what is still good is kept."""
+        """A fetch failed. Valid credentials are kept, unless the answer confirms a refusal."""
         failures = self.failures + 1
-        ask_at = schedule.after_failure(now, self.life, failures, random, failure.retry_after)
-        return State(
-            self.credentials, self.life, ask_at, failures=failures, failure=failure
-        )._confirmed(self, now)
+        is_over = self.is_refused and isinstance(failure, _CONTRADICTIONS)
+        life = None if is_over else self.life
+        failed = self._replace(
+            ask_at=schedule.after_failure(now, life, failures, random, failure.retry_after),
+            attempted_at=now,
+            failures=failures,
+            failure=failure,
+        )
+        if is_over:
+            return State(
+                ask_at=failed.ask_at,
+                attempted_at=now,
+                failures=failures,
+                failure=failure,
+                begun=self.begun,
+                fetches=self.fetches,
+                rotations=self.rotations,
+            )
+        return failed._not_replaced(now) if self.is_refused else failed
 
     def after_refusal(self, now: float) -> State:
-        """A service refused the credentials: nobody is served them before the next news."""
-        if now < self.refusable_at:
+        """A service refused the credentials: callers wait for one fetch, then are served again."""
+        if self.is_withheld or now < self.refusable_at:
             return self
-        return self._replace(is_refused=True, ask_at=now)
+        if self.is_refused:  # callers have waited once already
+            return self._replace(ask_at=now)
+        return self._replace(
+            is_refused=True, is_withheld=True, refused_after=self.begun, ask_at=now
+        )
 
     def after_fork(self, now: float, random: float) -> State:
-        """The same in a forked child, which must not ask in step with its siblings."""
-        if self.is_refused or self.life is None:
-            return self
+        """The same in a forked child, which must not ask at the same time as its siblings."""
+        child = self._replace(begun=0, fetches=0, rotations=0, refused_after=0)
+        if self.is_withheld or self.life is None:
+            return child
         if self.failures:
-            return self._replace(
+            return child._replace(
                 ask_at=schedule.after_failure(now, self.life, self.failures, random)
             )
-        return self._replace(ask_at=schedule.first_ask(now, self.life, random))
+        return child._replace(ask_at=schedule.first_ask(now, self.life, random))
 
-    def _confirmed(self, before: State, now: float) -> State:
-        """This state, with what is to be remembered of refusals that proved mistaken."""
-        if not before.is_refused:
-            return self._replace(refusals=before.refusals, refusable_at=before.refusable_at)
-        refusals = before.refusals + 1
-        return self._replace(refusals=refusals, refusable_at=schedule.after_refusal(now, refusals))
+    def _not_replaced(self, now: float) -> State:
+        """Refused credentials were not replaced: serve them, and accept refusals less often."""
+        refusals = self.refusals + 1
+        return self._replace(
+            is_withheld=False,
+            refusals=refusals,
+            refusable_at=schedule.after_refusal(now, refusals),
+        )
 
 
-class Record:
-    """A state, with what the hot path reads of it laid out in slots.
+class Record(Version):
+    """A state and the fetch under way, with what the hot path reads of them laid out in slots.
 
     Args:
         state: What is known.
-        undisturbed_until: How long nobody has to think about it, unless it expires before.
+        flight: The fetch under way, if any.
+        serve_until: How long callers are served without a look at the fetch under way.
 
     Attributes:
-        credentials: To be served, without another thought, before ``hot_until``.
-        hot_until: When a caller has to think: serve and ask, wait, or raise.
-        state: All that this thinking needs.
+        credentials: What the hot path returns before ``hot_until``.
+        hot_until: Until this time, callers return the cached credentials at once.
+        state: What the slow path decides by.
+        flight: See above.
     """
 
-    __slots__ = ("credentials", "hot_until", "state")
+    __slots__ = ("credentials", "flight", "hot_until", "state")
 
     credentials: Credentials
     hot_until: float
     state: State
+    flight: Flight[Outcome] | None
 
-    def __init__(self, state: State, undisturbed_until: float) -> None:
+    def __init__(
+        self, state: State, flight: Flight[Outcome] | None = None, serve_until: float = inf
+    ) -> None:
+        super().__init__()
         self.state = state
+        self.flight = flight
         self.hot_until = -inf
-        if state.credentials is not None:
-            self.credentials = state.credentials
-            if not state.is_refused:
-                self.hot_until = min(undisturbed_until, state.expires_at)
+        if state.credentials is None or state.life is None:
+            return
+        self.credentials = state.credentials
+        if not state.is_withheld:
+            life = state.life
+            is_unasked = state.attempted_at < life.opens_at
+            self.hot_until = min(
+                serve_until if flight is not None else state.ask_at,
+                life.close_at if is_unasked else life.expires_at,
+            )
+
+    def retire(self) -> None:
+        """End the hot path of a record that was replaced, wherever it is still referred to."""
+        self.hot_until = -inf

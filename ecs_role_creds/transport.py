@@ -11,26 +11,31 @@ import http.client
 import http.cookiejar
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, PoolManager, Timeout
-from urllib3.connection import HTTPConnection
+from urllib3 import Timeout
 from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader, ProtocolError, TimeoutError
+from urllib3.util.wait import wait_for_read
 
 from ecs_role_creds._version import __version__
+from ecs_role_creds.clock import Clock, boottime
 
 MAX_BODY = 64 * 1024
 CONNECT_SHARE = 0.5
 """The share of the time limit that connecting may take. The service is one hop away and accepts
 within a millisecond: where it has not by then, this is no ECS instance."""
 
+MAX_IDLE = 10.0
+"""Seconds for which an idle connection is reused: for the requests of one fetch and its retries."""
 
 _BROKEN_OFF = "the answer broke off"
+_DROPPED = (ProtocolError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 # ValueError: http.client's own, of a chunk whose size is negative.
 _FROM_BELOW = (
@@ -71,8 +76,14 @@ class Answer(NamedTuple):
 
 
 class TransportError(Exception):
-    """No answer. Says why, and chains the error from below, stripped of its frames; not where
-    that one quotes what was answered."""
+    """No answer. Says why, and chains the error from below, without its frames; not where that
+    one quotes the answer.
+
+    Attributes:
+        advice: What to do, if the error from below says so.
+    """
+
+    advice: str | None = None
 
 
 class ExchangeTimeoutError(TransportError):
@@ -95,19 +106,22 @@ class Transport:
 
     Args:
         session: A session to use instead, for tests.
+        clock: Reads seconds, for the age of an idle connection.
     """
 
-    def __init__(self, session: requests.Session | None = None) -> None:
+    def __init__(self, session: requests.Session | None = None, clock: Clock = boottime) -> None:
+        self._given_session = session
         self._session = session
+        self._clock = clock
 
     def send(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
         """Exchange one request for one answer.
 
         Args:
             method: ``GET`` or ``PUT``.
-            url: Where to.
+            url: The address.
             headers: To send along.
-            timeout: Seconds for the whole exchange, however slowly the bytes come.
+            timeout: Seconds for the whole exchange, however slowly the bytes arrive.
 
         Returns:
             The answer, whatever its status.
@@ -116,7 +130,7 @@ class Transport:
             TransportError: There was none, or not in time.
         """
         if self._session is None:
-            self._session = new_session()
+            self._session = new_session(self._clock)
         try:
             answer = self._exchange(self._session, method, url, headers, timeout)
             if answer is not None:
@@ -134,7 +148,9 @@ class Transport:
 
     def forget_connections(self) -> None:
         """Leave the connections to the process that opened them (a child does after a fork)."""
-        self._session = None
+        self._session = self._given_session
+        if self._given_session is not None:
+            _renew_connections(self._given_session)
 
     @staticmethod
     def _exchange(
@@ -166,21 +182,138 @@ class Transport:
             return Answer(response.status_code, response.headers, body, is_oversized)
 
 
-def new_session() -> requests.Session:
+def new_session(clock: Clock = boottime) -> requests.Session:
     """A session that trusts nothing but the address it is given."""
     session = _Session()
     session.headers["User-Agent"] = f"ecs-role-creds/{__version__}"
     session.trust_env = False  # proxies and .netrc come from the environment
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    session.mount("http://", _DeadlineAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+    session.mount("http://", _Adapter(clock))
     session.mount("https://", _NoTls())
     return session
+
+
+# A pool's lock may have been held at the fork by a thread that the child does not have, and closing
+# the pool would wait for it: the pools of the parent stay referenced in the child.
+_left_to_parent: list[object] = []
+
+
+def _renew_connections(session: requests.Session) -> None:
+    """Give a session's adapters new connection pools."""
+    for adapter in session.adapters.values():
+        if isinstance(adapter, HTTPAdapter):
+            _left_to_parent.append(adapter.poolmanager)
+            state: Any = adapter  # its stubs do not show how it is pickled
+            state.__setstate__(state.__getstate__())
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Nowhere. requests would read a redirect's body to its end and take its ``Location``
         apart, even where it is told not to follow."""
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter with one connection of ours in place of urllib3's pools.
+
+    urllib3 logs each request at DEBUG, so log handlers of the application would run inside a fetch.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        self.poolmanager: Any = _KeptConnection(self._clock)
+
+
+class _NoTls(HTTPAdapter):
+    """The metadata service speaks plain HTTP: nothing is ever sent elsewhere."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        raise requests.exceptions.InvalidSchema("the metadata service is reached by http:// only")
+
+
+class _KeptConnection:
+    """One connection to one address, kept for a short time, as requests expects of urllib3.
+
+    Args:
+        clock: Reads seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.connection_class: type[_Connection] = _Connection
+        self._clock = clock
+        self._address: tuple[str, int] = ("", 0)
+        self._connection: _Connection | None = None
+        self._idle_since = 0.0
+
+    def connection_from_host(
+        self, host: str, port: int | None = None, *_: object, **__: object
+    ) -> _KeptConnection:
+        """The pool for an address: this object, with a new connection if the address is new."""
+        address = (host, port or 80)
+        if address != self._address:
+            self.clear()
+            self._address = address
+        return self
+
+    def connection_from_url(self, url: str, *_: object, **__: object) -> _KeptConnection:
+        """The same, for versions of requests before 2.32."""
+        parts = urlsplit(url)
+        return self.connection_from_host(parts.hostname or "", parts.port)
+
+    def __del__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def urlopen(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Any = None,
+        *,
+        timeout: Timeout,
+        **_: object,
+    ) -> _RawResponse:
+        """Send a request and return the answer, whose body is still to be read."""
+        until = time.monotonic() + cast("float", timeout.total)
+        connect_limit = cast("float", timeout.connect_timeout)
+        connection = self._take()
+        if connection is None:
+            connection = self.connection_class(*self._address, timeout=connect_limit)
+        try:
+            connection.answer_by(until)
+            connection.request(method, url, body, headers)
+            return _RawResponse(connection.getresponse(), connection, self._keep)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _take(self) -> _Connection | None:
+        """The kept connection, if it can still be used.
+
+        A firewall or a restarted service drops an idle connection without a sign, and a request on
+        it gets no answer: a connection that was idle for long is closed.
+        """
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return None
+        is_recent = self._clock() < self._idle_since + MAX_IDLE
+        if is_recent and connection.sock is not None and not wait_for_read(connection.sock, 0.0):
+            return connection
+        connection.close()
+        return None
+
+    def _keep(self, connection: _Connection) -> None:
+        self.clear()
+        self._connection, self._idle_since = connection, self._clock()
 
 
 class _DeadlineSocket(socket.socket):
@@ -192,9 +325,10 @@ class _DeadlineSocket(socket.socket):
 
     _receive_until: float | None = None
 
-    def settimeout(self, value: float | None) -> None:
-        self._receive_until = None if value is None else time.monotonic() + value
-        super().settimeout(value)
+    def answer_by(self, moment: float) -> None:
+        """Have everything received by a reading of ``time.monotonic()``."""
+        self._receive_until = moment
+        super().settimeout(max(0.001, moment - time.monotonic()))
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         if self._receive_until is not None:
@@ -205,42 +339,71 @@ class _DeadlineSocket(socket.socket):
         return super().recv_into(*args, **kwargs)
 
 
-class _QuietResponse(http.client.HTTPResponse):
-    def begin(self) -> None:
-        super().begin()
-        # urllib3 logs what it cannot read of a head, at WARNING; where the blank line is missing,
-        # that is the body.
-        self.msg.set_payload("")
-        self.msg.defects.clear()
+class _Connection(http.client.HTTPConnection):
+    debuglevel = 0  # an application that sets it on the base class would have secrets printed
+    _until = 0.0
 
-
-class _DeadlineConnection(HTTPConnection):
-    response_class = _QuietResponse
+    def answer_by(self, moment: float) -> None:
+        """Have the next answer by a reading of ``time.monotonic()``."""
+        self._until = moment
+        if self.sock is not None:
+            cast("_DeadlineSocket", self.sock).answer_by(moment)
 
     def connect(self) -> None:
         super().connect()
-        plain = cast("socket.socket", self.sock)
-        timeout = plain.gettimeout()
+        self._watch(self.sock)
+
+    def _watch(self, plain: socket.socket) -> None:
+        """Have the time limit cover what is received from this socket."""
         self.sock = _DeadlineSocket(plain.family, plain.type, plain.proto, plain.detach())
-        self.sock.settimeout(timeout)
+        self.sock.answer_by(self._until)
 
 
-class _DeadlinePool(HTTPConnectionPool):
-    ConnectionCls = _DeadlineConnection  # pyright: ignore[reportAssignmentType]
+class _RawResponse:
+    """An answer, as requests expects of urllib3."""
+
+    def __init__(
+        self,
+        answer: http.client.HTTPResponse,
+        connection: _Connection,
+        keep: Callable[[_Connection], None],
+    ) -> None:
+        self.status, self.reason = answer.status, answer.reason
+        self.headers = answer.headers
+        self._answer, self._keep = answer, keep
+        self._connection: _Connection | None = connection
+        if len(set(_listed(answer.headers.get_all("Content-Length", [])))) > 1:
+            raise http.client.HTTPException("two lengths")
+
+    @property
+    def length_remaining(self) -> int | None:
+        """Bytes of the body that are missing; ``None`` where the answer does not say."""
+        return self._answer.length
+
+    def read(self, amount: int, decode_content: bool = False) -> bytes:
+        """The first bytes of the body, as sent."""
+        return self._answer.read(amount)
+
+    def release_conn(self) -> None:
+        """Keep the connection for the next request, if the answer was read to its end."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._answer.isclosed() and connection.sock is not None:
+            self._keep(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the connection, unless it is kept."""
+        self._answer.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
-class _DeadlineAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        manager: PoolManager = self.poolmanager
-        manager.pool_classes_by_scheme = {"http": _DeadlinePool}
-
-
-class _NoTls(HTTPAdapter):
-    """The metadata service speaks plain HTTP: nothing is ever sent elsewhere."""
-
-    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-        raise requests.exceptions.InvalidSchema("the metadata service is reached by http:// only")
+def _listed(values: list[str]) -> Iterator[str]:
+    return (part.strip() for value in values for part in value.split(","))
 
 
 def _explain(error: Exception) -> TransportError:
@@ -254,10 +417,11 @@ def _explain(error: Exception) -> TransportError:
         return ConnectionDroppedError(_BROKEN_OFF)
     elif no_http := next(filter(_is_no_http, causes), None):
         return NotHttpError(type(no_http).__name__)
-    elif any(isinstance(cause, ProtocolError) for cause in causes):
+    elif any(isinstance(cause, _DROPPED) for cause in causes):
         kind = ConnectionDroppedError
     root = next((cause for cause in reversed(causes) if isinstance(cause, OSError)), error)
     problem = kind(f"{type(root).__name__}: {root}"[:300])
+    problem.advice = getattr(root, "advice", None)
     for cause in causes:
         cause.__traceback__ = None
         if isinstance(cause, requests.RequestException):

@@ -1,7 +1,7 @@
 """Bytes as a metadata service's answers, and what has to hold whatever they are.
 
-The bytes go the whole way: through a socket pair, the deadline socket, ``http.client``, urllib3
-and requests, to :class:`MetadataClient`. Only time is made up, and what is at the socket's far end.
+The bytes go the whole way: through a socket pair, the deadline socket, ``http.client`` and
+requests, to :class:`MetadataClient`. Only time is made up, and what is at the socket's far end.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar, NamedTuple
 
 import requests
-from urllib3.exceptions import NewConnectionError
 
 from ecs_role_creds import Credentials
 from ecs_role_creds.errors import CredentialsError, RoleMismatchError
 from ecs_role_creds.metadata import MetadataClient
 from ecs_role_creds.settings import DEFAULT_ENDPOINT, Settings, is_role_name
-from ecs_role_creds.transport import _DeadlineConnection, _DeadlinePool, new_session
+from ecs_role_creds.transport import _Connection, new_session
 
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
 """The time of day by the instance; the corpus's documents expire six hours later."""
@@ -40,9 +39,8 @@ PATIENCE = 0.02
 
 MOST_CPU = 2.0
 MOST_FETCHES = 3
-MOST_REQUESTS = 48
-"""For one fetch: the session token, the role's name and the document, each refused, answered 404
-and tried again as often as it is ever done."""
+MOST_REQUESTS = 12
+"""For one fetch, whatever is answered."""
 LONGEST_MESSAGE = 800
 LONGEST_ANSWER = 100_000  # over the limit for bodies and for header lines, within a socket's buffer
 
@@ -255,12 +253,9 @@ class _Service:
 
     def session(self) -> requests.Session:
         """The library's own session, but for where its connections lead."""
-        connection = type("_Connection", (_Connection,), {"service": self})
         self._session = new_session()
         adapter: Any = self._session.get_adapter(DEFAULT_ENDPOINT)
-        adapter.poolmanager.pool_classes_by_scheme = {
-            "http": type("_Pool", (_DeadlinePool,), {"ConnectionCls": connection})
-        }
+        adapter.poolmanager.connection_class = type("_", (_ToScript,), {"service": self})
         return self._session
 
     def connect(self) -> tuple[socket.socket, socket.socket] | None:
@@ -293,27 +288,25 @@ class _Service:
             end.close()
 
 
-class _Connection(_DeadlineConnection):
-    """Leads to the script in place of the network; all else is the library's and urllib3's."""
+class _ToScript(_Connection):
+    """Leads to the script in place of the network; all else is the library's and http.client's."""
 
     service: ClassVar[_Service]
 
-    def _new_conn(self) -> socket.socket:
+    def connect(self) -> None:
         assert f"http://{self.host}" == DEFAULT_ENDPOINT, f"it connects to {self.host}"
         assert self.port in (80, None), f"it connects to port {self.port}"
         ends = self.service.connect()
         if ends is None:
-            refused = ConnectionRefusedError(errno.ECONNREFUSED, "the script is at its end")
-            raise NewConnectionError(self, str(refused)) from refused
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the script is at its end")
         self._far_end, near_end = ends
-        near_end.settimeout(self.timeout)
-        return near_end
+        self._watch(near_end)
 
     def getresponse(self) -> Any:
         assert self.timeout is not None
         assert 0 < self.timeout <= DEADLINE
         if self.service.answer(self._far_end):
-            self.timeout = PATIENCE
+            self.answer_by(time.monotonic() + PATIENCE)
         return super().getresponse()
 
 

@@ -425,7 +425,7 @@ class CacheModel(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        assert self.cache.rotations <= self.cache.fetches <= self.requests
+        assert self.cache.record.state.rotations <= self.cache.record.state.fetches <= self.requests
         assert (self.state.failure is None) == (self.state.failures == 0)
         assert (self.state.life is None) == (self.state.credentials is None)
 
@@ -478,8 +478,8 @@ def test_a_day_of_rotations_costs_one_request_each(seed: int) -> None:
     while clock() < end:
         assert not cache.get().is_expired()
         clock.advance(5.0)
-    assert cache.rotations == len(service.issued) == 5
-    assert cache.fetches == 5
+    assert cache.record.state.rotations == len(service.issued) == 5
+    assert cache.record.state.fetches == 5
 
 
 def test_service_that_never_rotates_is_asked_sooner_and_sooner_but_not_endlessly() -> None:

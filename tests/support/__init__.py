@@ -64,6 +64,12 @@ class ScriptedSource:
     def forget_connections(self) -> None:
         self.forgotten += 1
 
+    def pending_import(self, start_thread: object) -> None:
+        """Nothing has to be imported."""
+
+    def take_warning(self) -> None:
+        """Nothing is worth a warning."""
+
 
 class Launcher:
     """Stands in for threads: work waits until a test runs it."""

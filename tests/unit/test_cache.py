@@ -135,7 +135,7 @@ def test_first_call_fetches_and_later_calls_do_not(clock: MovableClock, first: C
     for _ in range(100):
         clock.advance(60.0)
         assert ask(cache, clock) is first
-    assert (source.fetches, cache.fetches, cache.rotations) == (1, 1, 1)
+    assert (source.fetches, cache.record.state.fetches, cache.record.state.rotations) == (1, 1, 1)
 
 
 def test_fetch_may_take_a_little_less_than_the_deadline(
@@ -176,7 +176,7 @@ def test_callers_are_served_while_the_next_ones_are_fetched(
     launcher.run_all()
     assert ask(cache, clock) is second
     assert not cache.is_refreshing
-    assert (cache.fetches, cache.rotations) == (2, 2)
+    assert (cache.record.state.fetches, cache.record.state.rotations) == (2, 2)
 
 
 def test_hot_path_ends_with_the_credentials_even_while_they_are_renewed(
@@ -204,7 +204,7 @@ def test_unchanged_credentials_are_asked_for_again_later_not_at_once(
     for _ in range(50):
         clock.advance(1.0)
         assert ask(cache, clock) is first
-    assert (source.fetches, cache.fetches, cache.rotations) == (2, 2, 1)
+    assert (source.fetches, cache.record.state.fetches, cache.record.state.rotations) == (2, 2, 1)
 
 
 # One fetch for all who need it.
@@ -320,7 +320,7 @@ def test_failure_is_remembered_while_the_back_off_lasts(clock: MovableClock) -> 
         ask(cache, clock)
     assert source.fetches == 2
     assert cache.record.state.failures == 2
-    assert (cache.fetches, cache.rotations) == (0, 0)
+    assert (cache.record.state.fetches, cache.record.state.rotations) == (0, 0)
 
 
 def test_service_that_is_back_is_found_when_the_back_off_is_over(
@@ -367,7 +367,7 @@ def test_document_that_has_expired_is_a_failure(clock: MovableClock, first: Cred
     cache = build_cache(source, clock)
     with pytest.raises(CredentialsExpiredError, match="expired while they were fetched"):
         cache.get()
-    assert cache.fetches == 0
+    assert cache.record.state.fetches == 0
     assert cache.record.state.failures == 1
     advance_to(clock, cache.record.state.ask_at)
     assert cache.get() is first
@@ -520,7 +520,7 @@ def test_lost_fetch_is_replaced_after_twice_the_deadline(
     lost()
     assert cache.record is before
     assert ask(cache, clock) is second
-    assert cache.fetches == 2
+    assert cache.record.state.fetches == 2
 
 
 def test_lost_refresh_leaves_the_hot_path_as_it_was(
@@ -692,7 +692,7 @@ def test_after_a_fork_the_credentials_are_kept_and_all_else_is_left(
     assert cache.is_refreshing
     cache.reset_after_fork()
     assert not cache.is_refreshing
-    assert (cache.fetches, cache.rotations) == (0, 0)
+    assert (cache.record.state.fetches, cache.record.state.rotations) == (0, 0)
     assert source.forgotten == 1
     assert ask(cache, clock) is first
     assert cache.record.state.ask_at > clock()

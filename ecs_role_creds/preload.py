@@ -1,0 +1,109 @@
+"""Import the HTTP client, once, before the first fetch.
+
+``requests`` takes longer to import than the metadata service takes to answer, so it is imported at
+the first use and outside the deadline. It is imported on a thread of its own: a signal handler that
+interrupts a caller finds an import that goes on. A fork waits for the import, because a child would
+inherit the import locks of a thread that it does not have.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from ecs_role_creds.errors import CredentialsError
+from ecs_role_creds.flight import Flight, StartThread
+
+IMPORT_LIMIT = 60.0
+"""Seconds to wait for the import: 0.1 s is usual, a few where many processes start at once."""
+
+FORK_LIMIT = 30.0
+"""Seconds that a fork waits for the import, in case the importing thread waits for the forking."""
+
+_PACKAGES = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi"}
+_TRANSPORT = "ecs_role_creds.transport"
+
+_imports: dict[str, Flight[bool]] = {}
+_is_imported = False
+_lock = threading.RLock()
+_fork_has_lock: list[bool] = []
+
+
+def pending_import(start_thread: StartThread) -> Flight[bool] | None:
+    """Return the import that a caller has to wait for; ``None`` once the client is imported.
+
+    An import that fails counts as finished. The fetch then tries again, and reports the error.
+
+    Args:
+        start_thread: Runs the import elsewhere; it runs here if no thread can be started.
+
+    Raises:
+        CredentialsError: This call is made from inside the import, which cannot end before the
+            call does.
+    """
+    if _is_imported:
+        return None
+    flight = _imports.setdefault("import", Flight(_import))
+    if flight.is_run_here or _is_inside_import():
+        raise CredentialsError(
+            "Cannot fetch credentials from inside the import of the HTTP client (requests), for "
+            "example in a signal handler that interrupted it. Try again after the import."
+        )
+    if not flight.is_launched and flight.is_started_here and not flight.launch(start_thread):
+        flight.run()
+    return None if _is_imported else flight
+
+
+def _import(flight: Flight[bool]) -> None:
+    global _is_imported
+    try:
+        with _lock:
+            import encodings.idna  # noqa: F401 (at the first look-up of a host name)
+
+            import ecs_role_creds.transport  # noqa: F401
+        _is_imported = True
+    except BaseException as error:
+        _imports.pop("import", None)  # the next caller tries again
+        if not isinstance(error, Exception):
+            raise
+    finally:
+        flight.finish(_is_imported)
+
+
+def _is_inside_import() -> bool:
+    """Whether this thread is importing the HTTP client, somewhere up its stack."""
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]
+        if frame.f_code.co_name == "_find_and_load":
+            name = frame.f_locals.get("name", "")
+            if name == _TRANSPORT or name.partition(".")[0] in _PACKAGES:
+                return True
+    return False
+
+
+def _before_fork() -> None:
+    _fork_has_lock.append(_lock.acquire(timeout=FORK_LIMIT))
+
+
+def _after_fork_in_parent() -> None:
+    if _fork_has_lock.pop():
+        _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    if _fork_has_lock.pop():
+        _lock.release()
+    else:
+        _lock = threading.RLock()
+    if not _is_imported:
+        _imports.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

@@ -1,0 +1,76 @@
+"""What the library tells the application: log records, and callbacks after a rotation.
+
+Log filters, log handlers and callbacks are the application's code. They run only here, after the
+fetch has ended and its outcome is in the cache, so they may use the provider. Their exceptions end
+here, too: none can stop a refresh or a poller.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+import weakref
+from collections.abc import Callable
+
+from ecs_role_creds.credentials import Credentials
+
+logger = logging.getLogger("ecs_role_creds")
+
+RotationCallback = Callable[[Credentials], object]
+
+
+def log(level: int, message: str, *args: object, error: BaseException | None = None) -> None:
+    """Write a log record; an exception from a filter or handler goes to ``sys.stderr`` only."""
+    try:
+        logger.log(level, message, *args, exc_info=error)
+    except Exception:  # noqa: BLE001 (whatever the application raises)
+        # As logging does for an exception in Handler.emit().
+        if logging.raiseExceptions:
+            traceback.print_exc()
+
+
+class RotationCallbacks:
+    """The functions that one provider was asked to call after each rotation."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[object, RotationCallback] = {}
+
+    def add(self, callback: RotationCallback) -> Callable[[], None]:
+        """Add a function; returns another one that removes it, and keeps nothing alive."""
+        key = object()
+        self._callbacks[key] = callback
+        get_self = weakref.ref(self)
+
+        def remove() -> None:
+            callbacks = get_self()
+            if callbacks is not None:
+                callbacks._callbacks.pop(key, None)
+
+        return remove
+
+    def call(self, credentials: Credentials) -> None:
+        """Call each function; an exception is logged, and the next function is called."""
+        for callback in list(self._callbacks.values()):
+            try:
+                callback(credentials)
+            except Exception as error:  # noqa: BLE001 (whatever the application raises)
+                log(logging.ERROR, "A callback of on_rotation() failed", error=error)
+
+
+class Audience:
+    """The :class:`RotationCallbacks` of the providers that share a cache, held weakly."""
+
+    def __init__(self) -> None:
+        self._members: dict[object, weakref.ref[RotationCallbacks]] = {}
+
+    def add(self, callbacks: RotationCallbacks) -> None:
+        """Call these callbacks, too, as long as their provider lives."""
+        key, members = object(), self._members
+        members[key] = weakref.ref(callbacks, lambda _: members.pop(key, None))
+
+    def call(self, credentials: Credentials) -> None:
+        """Call every callback of every provider that is alive."""
+        for get_callbacks in list(self._members.values()):
+            callbacks = get_callbacks()
+            if callbacks is not None:
+                callbacks.call(credentials)
