@@ -219,8 +219,8 @@ class CredentialsCache:
         yield from self._import_first()
         give_up_at = self._clock() + self._deadline
         while True:
-            record = self.latest()
-            flight = self._flight_of(record)
+            record = self._without_lost_flight()
+            flight = record.flight
             if flight is None:
                 flight = self._begin(record)
                 if flight is None:
@@ -280,25 +280,28 @@ class CredentialsCache:
     def _join_if_due(self) -> tuple[Record, Flight[Outcome] | None, bool]:
         """Return the record, its fetch, and whether that is new: the caller has to launch it."""
         while True:
-            record = self.latest()
-            flight = self._flight_of(record)
+            record = self._without_lost_flight()
+            flight = record.flight
             if flight is not None or not record.state.is_due(self._clock()):
                 return record, flight, False
             flight = self._begin(record)
             if flight is not None:
                 return record, flight, True
 
-    def _flight_of(self, record: Record) -> Flight[Outcome] | None:
-        """Return the fetch under way, if any.
+    def _without_lost_flight(self) -> Record:
+        """Return the current record, after dropping a fetch that no thread runs.
 
         A fetch that no thread has begun after twice the deadline is dropped. One that a thread has
         begun is not: it always finishes, and the source takes one fetch at a time.
         """
-        flight = record.flight
-        if flight is None:
-            return None
-        is_overdue = self._clock() >= flight.started_at + 2 * self._deadline
-        return None if is_overdue and flight.drop() else flight
+        while True:
+            record = self.latest()
+            flight = record.flight
+            if flight is None or self._clock() < flight.started_at + 2 * self._deadline:
+                return record
+            if not flight.drop():
+                return record
+            self._replace(record, record.state, None)
 
     def _begin(self, record: Record) -> Flight[Outcome] | None:
         """Return a new fetch that the caller has to launch; ``None`` if the record has changed."""

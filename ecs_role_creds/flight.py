@@ -31,6 +31,7 @@ class Flight(Generic[_Outcome]):
         "_claims",
         "_future",
         "_is_dropped",
+        "_is_over",
         "_pid",
         "_runner",
         "_starter",
@@ -53,6 +54,7 @@ class Flight(Generic[_Outcome]):
         self._work = work
         self._claims = ["claim"]
         self._is_dropped = False
+        self._is_over = False
         self._runner: int | None = None
         self._starter = threading.get_ident()
         self._pid = os.getpid()
@@ -78,6 +80,7 @@ class Flight(Generic[_Outcome]):
                 self._work(self)
             finally:
                 self._runner = None
+                self._is_over = True
 
     def claim(self) -> bool:
         """Take the right to do the work; ``False`` if another thread has it."""
@@ -88,10 +91,10 @@ class Flight(Generic[_Outcome]):
         return True
 
     def drop(self) -> bool:
-        """Make sure that nobody does the work; ``False`` if a thread has begun it."""
+        """Make sure that nobody does the work; ``False`` if a thread is doing it."""
         if self.claim():
             self._is_dropped = True
-        return self._is_dropped
+        return self._is_dropped or self._is_over
 
     @property
     def is_started_here(self) -> bool:

@@ -127,6 +127,7 @@ class MetadataClient:
     def forget_connections(self) -> None:
         """Leave connections and session token to the parent process, in a forked child."""
         self._requests.forget_connections()
+        self.mode = None
         self._session_tokens = self._no_session_tokens()
 
     # What to ask, and what an answer's status means.

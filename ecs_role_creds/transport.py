@@ -283,7 +283,8 @@ class _KeptConnection:
         **_: object,
     ) -> _RawResponse:
         """Send a request and return the answer, whose body is still to be read."""
-        until = time.monotonic() + cast("float", timeout.total)
+        limit = timeout.read_timeout if timeout.total is None else timeout.total
+        until = time.monotonic() + cast("float", limit)
         connect_limit = cast("float", timeout.connect_timeout)
         connection = self._take()
         if connection is None:
@@ -302,18 +303,19 @@ class _KeptConnection:
         A firewall or a restarted service drops an idle connection without a sign, and a request on
         it gets no answer: a connection that was idle for long is closed.
         """
+        is_recent = self._clock() < self._idle_since + MAX_IDLE
         connection, self._connection = self._connection, None
         if connection is None:
             return None
-        is_recent = self._clock() < self._idle_since + MAX_IDLE
         if is_recent and connection.sock is not None and not wait_for_read(connection.sock, 0.0):
             return connection
         connection.close()
         return None
 
     def _keep(self, connection: _Connection) -> None:
+        self._idle_since = self._clock()
         self.clear()
-        self._connection, self._idle_since = connection, self._clock()
+        self._connection = connection
 
 
 class _DeadlineSocket(socket.socket):
@@ -386,13 +388,15 @@ class _RawResponse:
 
     def release_conn(self) -> None:
         """Keep the connection for the next request, if the answer was read to its end."""
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if self._connection is None:
             return
-        if self._answer.isclosed() and connection.sock is not None:
-            self._keep(connection)
+        # A kept connection refers to its last answer, and nothing of that is to be kept.
+        self._answer.headers = self._answer.msg = http.client.HTTPMessage()
+        if self._answer.isclosed() and self._connection.sock is not None:
+            self._keep(self._connection)
         else:
-            connection.close()
+            self._connection.close()
+        self._connection = None
 
     def close(self) -> None:
         """Close the connection, unless it is kept."""

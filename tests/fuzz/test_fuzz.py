@@ -21,7 +21,7 @@ from fuzz.target import CANARY, NOW, Script, try_conversation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecs_role_creds import Credentials, metadata, role_document
+from ecs_role_creds import Credentials, metadata, retries, role_document
 from ecs_role_creds.errors import CredentialsExpiredError, MetadataUnreachableError
 from ecs_role_creds.transport import Answer
 
@@ -313,7 +313,9 @@ BREAKAGES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
     ),
     "tries without end": (
         "no-answer-again-and-again",
-        lambda patch: patch.setattr(metadata, "MAX_TRIES", 10**6),
+        lambda patch: [
+            patch.setattr(retries, name, 10**6) for name in ("MAX_TRIES", "MAX_REQUESTS")
+        ],
     ),
     "redirects that are followed": (
         "redirect-302",

@@ -85,7 +85,7 @@ CASES: dict[str, tuple[Spoil, type[CredentialsError], str]] = {
     "a role name that walks the path": (
         lambda server: server.answer("../../user-data", on="role"),
         MalformedResponseError,
-        "role's name",
+        "role name",
     ),
     "no role": (lambda server: server.detach(), NoRoleAttachedError, "Attach"),
     "an answer of 10 MB": (
@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Spoil, type[CredentialsError], str]] = {
     "throttled": (
         lambda server: server.throttle(retry_after=30),
         MetadataServiceError,
-        "throttles",
+        "throttled",
     ),
     "in trouble": (lambda server: server.fail(500), MetadataServiceError, "500"),
     "hanging": (lambda server: server.hang(), MetadataUnreachableError, "ECS instance"),
@@ -158,7 +158,7 @@ def test_credentials_that_are_still_good_are_kept(
 
 
 def test_another_role_than_the_pinned_one(ecs_metadata: FakeMetadataServer) -> None:
-    with pytest.raises(RoleMismatchError, match=r"'other'.*which has 'app-role'") as caught:
+    with pytest.raises(RoleMismatchError, match=r"'other'.*its role is 'app-role'") as caught:
         EcsRamRoleCredentialsProvider("other").get_credentials()
     assert (caught.value.requested, caught.value.attached) == ("other", "app-role")
 
@@ -175,7 +175,7 @@ def test_switch_to_hardening_mode_only(ecs_metadata: FakeMetadataServer) -> None
 
 def test_normal_mode_only_where_it_is_ruled_out(ecs_metadata: FakeMetadataServer) -> None:
     ecs_metadata.mode = "normal-only"
-    with pytest.raises(AccessRefusedError, match="switched off"):
+    with pytest.raises(AccessRefusedError, match="is disabled"):
         EcsRamRoleCredentialsProvider(disable_imds_v1=True).get_credentials()
     assert [one.method for one in ecs_metadata.requests] == ["PUT"]
 
@@ -279,7 +279,7 @@ def test_no_page_leads_elsewhere(ecs_metadata: FakeMetadataServer) -> None:
 )
 def test_no_role_name_leads_elsewhere(ecs_metadata: FakeMetadataServer, role: str) -> None:
     ecs_metadata.answer(role, on="role")
-    with pytest.raises(MalformedResponseError, match="role's name"):
+    with pytest.raises(MalformedResponseError, match="role name"):
         EcsRamRoleCredentialsProvider().get_credentials()
     ecs_metadata.assert_requests(f"PUT {TOKEN_PATH}", f"GET {ROLE_PATH}")
 
@@ -378,7 +378,7 @@ def test_off_the_cloud_the_first_error_is_quick_and_remembered() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     provider = EcsRamRoleCredentialsProvider(endpoint=f"http://127.0.0.1:{port}")
-    with pytest.raises(MetadataUnreachableError, match="Not on an ECS instance") as first:
+    with pytest.raises(MetadataUnreachableError, match="does not run on an ECS instance") as first:
         provider.get_credentials()
     with pytest.raises(MetadataUnreachableError) as second:
         provider.get_credentials()
@@ -400,7 +400,7 @@ def test_something_that_speaks_no_http() -> None:
         greeter.start()
         port = listener.getsockname()[1]
         provider = EcsRamRoleCredentialsProvider(endpoint=f"http://127.0.0.1:{port}")
-        with pytest.raises(MalformedResponseError, match="does not speak HTTP"):
+        with pytest.raises(MalformedResponseError, match="is not HTTP"):
             provider.get_credentials()
         greeter.join()
 
@@ -451,7 +451,7 @@ def test_no_more_than_64_kib_of_an_endless_answer_are_read(status: int, headers:
 
     with sending(send) as endpoint:
         provider = EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=10)
-        with pytest.raises(MalformedResponseError, match="far too long"):
+        with pytest.raises(MalformedResponseError, match="too long"):
             provider.get_credentials()
     # The sockets' buffers take more than what is read.
     assert sent < LOTS / 2

@@ -214,9 +214,7 @@ def test_nothing_can_be_fetched_while_the_interpreter_is_taken_apart(
     if first_call == "before":
         assert told == "True: app-role"
     else:
-        assert told == (
-            "True: No credentials can be fetched while the interpreter takes its modules apart"
-        )
+        assert told == ("True: Cannot fetch credentials during interpreter shutdown")
     assert documents(ecs_metadata) == (first_call == "before")
 
 

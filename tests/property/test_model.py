@@ -101,6 +101,12 @@ class SimulatedService:
     def forget_connections(self) -> None:
         self.forgotten += 1
 
+    def pending_import(self, start_thread: object) -> None:
+        """Nothing has to be imported."""
+
+    def take_warning(self) -> None:
+        """Nothing is worth a warning."""
+
     def _fetch(self, until: float) -> Credentials:
         if self.clock() >= until:
             raise MetadataUnreachableError("out of time before it was asked")
@@ -216,10 +222,11 @@ class CacheModel(RuleBasedStateMachine):
 
     @rule()
     def get(self) -> None:
-        if not self.state.can_serve(self.clock()):
+        if not self.state.can_serve(self.clock()) or self.state.waits_for_attempt(self.clock()):
             self.wait_for_background()
         before, began_at, requests = self.state, self.clock(), self.requests
-        self.launcher.will_wait = lambda: not before.can_serve(began_at)
+        has_to_wait = not before.can_serve(began_at) or before.waits_for_attempt(began_at)
+        self.launcher.will_wait = lambda: has_to_wait
         try:
             credentials = self.ask()
         except CredentialsError:
@@ -231,8 +238,10 @@ class CacheModel(RuleBasedStateMachine):
                 assert self.state.failures > before.failures
             return
         self.check(credentials)
-        if self.is_valid(before, began_at) and not before.is_refused:
+        if not has_to_wait:
             assert credentials is before.credentials, "no one is held up"
+        elif before.waits_for_attempt(began_at) and not before.is_withheld:
+            assert self.state.attempted_at >= before.life.opens_at, "it was to be waited for"
 
     @rule(count=st.integers(2, 40))
     def get_many(self, count: int) -> None:
@@ -263,10 +272,16 @@ class CacheModel(RuleBasedStateMachine):
         if refused is None:
             return
         self.cache.invalidate(refused)
-        if before.credentials is None or not before.credentials.is_same_token(refused):
+        if (
+            before.credentials is None
+            or not before.credentials.is_same_token(refused)
+            or before.is_withheld
+        ):
             assert self.state is before
         elif self.clock() >= before.refusable_at:
-            assert not self.state.can_serve(self.clock())
+            assert self.state.ask_at == self.clock()
+            # Callers wait once for the credentials to be replaced.
+            assert self.state.is_withheld is not before.is_refused
             self.is_forced = True
         else:
             assert self.state is before
@@ -279,7 +294,7 @@ class CacheModel(RuleBasedStateMachine):
         ask_at = self.cache.ask_if_due()
         assert ask_at == self.state.ask_at
         assert self.requests - requests == was_due
-        if self.state.credentials is not None and not self.state.is_refused:
+        if self.state.credentials is not None and not self.state.is_withheld:
             assert ask_at > self.clock() or ask_at == self.state.expires_at
 
     @rule()
@@ -419,7 +434,7 @@ class CacheModel(RuleBasedStateMachine):
 
     @invariant()
     def one_fetch_at_a_time(self) -> None:
-        flight = self.cache._flight
+        flight = self.cache.latest().flight
         assert len(self.launcher.waiting) <= 1 or flight is not None
         assert self.service.at_once == 0
 

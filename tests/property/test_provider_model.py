@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from math import inf
 
 import pytest
 import responses
@@ -134,7 +133,7 @@ class ProviderModel(RuleBasedStateMachine):
 
     def forget(self) -> None:
         """A refusal may go unheeded, soon after the last: then the dead ones are served on."""
-        self.provider._cache.record = Record(State(), -inf)
+        self.provider._cache.record = Record(State())
 
     @rule()
     def fork(self) -> None:

@@ -192,7 +192,10 @@ def killed_fetch(endpoint: str) -> Figures:
     provider = EcsRamRoleCredentialsProvider(
         endpoint=endpoint, deadline=DEADLINE, runtime=Runtime(start_thread=start)
     )
+    provider._cache.import_http_client(LONG)
+    fetchers.clear()
     callers = [gevent.spawn(outcome, provider.get_credentials) for _ in range(10)]
+    wait_until(lambda: fetchers)
     gevent.sleep(0.05)
     fetchers[0].kill(timeout=LONG)
     begin = time.perf_counter()

@@ -91,7 +91,7 @@ def test_refresh_and_invalidate_reach_the_service(ecs_metadata: FakeMetadataServ
 
 @pytest.mark.ecs_metadata(role=None)
 def test_its_errors_say_what_is_wrong(ecs_metadata: FakeMetadataServer) -> None:
-    with pytest.raises(errors.NoRoleAttachedError, match="no RAM role"):
+    with pytest.raises(errors.NoRoleAttachedError, match="No RAM role"):
         EcsRamRoleCredentialsProvider().get_credentials()
 
 
@@ -199,7 +199,7 @@ def test_provider_with_a_runtime_refuses_to_pickle() -> None:
 def test_status_before_and_after_the_first_fetch(ecs_metadata: FakeMetadataServer) -> None:
     provider = EcsRamRoleCredentialsProvider()
     before = provider.status()
-    assert before == (None, None, 0.0, 0.0, False, False, 0, 0, 0, None, None)
+    assert before == (None, None, 0.0, 0.0, False, False, 0, 0, 0, None, None, False)
     credentials = provider.get_credentials()
     after = provider.status()
     assert after.role_name == "app-role"
@@ -238,7 +238,7 @@ def test_status_tells_of_failures_and_asks_nothing(ecs_metadata: FakeMetadataSer
     asked = len(ecs_metadata.requests)
     status = provider.status()
     assert status.failures == 1
-    assert "no RAM role" in str(status.last_failure)
+    assert "No RAM role" in str(status.last_failure)
     assert status.next_request_in > 0
     assert len(ecs_metadata.requests) == asked
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import pytest
 from support import MovableClock, fake_credentials
 
@@ -18,22 +16,22 @@ def clock() -> MovableClock:
 
 def test_refusals_are_remembered_until_there_are_new_credentials(clock: MovableClock) -> None:
     first, second = fake_credentials(1, clock), fake_credentials(2, clock)
-    state = State().after_success(first, clock(), 0.5)
-    state = state.after_refusal(clock()).after_success(first, clock(), 0.5)
+    state = State().after_success(first, 1, clock(), 0.5)
+    state = state.after_refusal(clock()).after_success(first, 2, clock(), 0.5)
     assert (state.refusals, state.refusable_at) == (1, clock() + 1.0)
-    state = state.after_success(first, clock(), 0.5)
+    state = state.after_success(first, 3, clock(), 0.5)
     assert (state.refusals, state.refusable_at) == (1, clock() + 1.0)
     state = state.after_failure(CredentialsError("trouble"), clock(), 0.5)
     assert (state.refusals, state.refusable_at) == (1, clock() + 1.0)
     assert not state.after_refusal(clock() + 0.99).is_refused
     assert state.after_refusal(clock() + 1.0).is_refused
-    assert state.after_success(second, clock(), 0.5).refusals == 0
+    assert state.after_success(second, 4, clock(), 0.5).refusals == 0
 
 
 def test_child_forked_in_an_outage_makes_several_attempts_before_the_end(
     clock: MovableClock,
 ) -> None:
-    state = State().after_success(fake_credentials(1, clock, life=3600.0), clock(), 0.5)
+    state = State().after_success(fake_credentials(1, clock, life=3600.0), 1, clock(), 0.5)
     clock.advance(3600.0 - 8.0)
     for _ in range(9):
         state = state.after_failure(CredentialsError("trouble"), clock(), 0.5)
@@ -47,5 +45,5 @@ def test_before_the_first_fetch_one_is_due_whatever_the_clock_reads(now: float) 
     state = State()
     assert state.is_due(now)
     assert not state.can_serve(now)
-    assert state.after_fork(now, 0.5) is state
-    assert Record(state, inf).hot_until < now
+    assert state.after_fork(now, 0.5) == state
+    assert Record(state).hot_until < now
