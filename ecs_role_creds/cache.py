@@ -26,8 +26,8 @@ FETCH_SHARE = 0.95
 not only a time-out."""
 
 LAUNCH_GRACE = 0.2
-"""Seconds after which a waiting caller launches a flight itself, because the caller that began it
-was interrupted before it could."""
+"""Seconds after which a waiting caller launches a flight again that no thread has begun: the caller
+that should have launched it, or the thread that should run it, was interrupted and is waiting."""
 
 _T = TypeVar("_T")
 
@@ -203,7 +203,7 @@ class CredentialsCache:
                 return state.credentials
             if flight is None:
                 raise state.failure.fresh() if state.failure else self._no_outcome()
-            outcome = yield from self._wait(flight, give_up_at, can_block=can_block)
+            outcome = yield from self._wait(flight, give_up_at)
             state, now = self.latest().state, self._clock()
             if state.credentials is not None and state.can_serve(now):
                 return state.credentials
@@ -228,7 +228,7 @@ class CredentialsCache:
                 self._launch(flight, can_block=can_block)
             elif flight.is_started_here and not flight.is_launched:
                 self._launch(flight, can_block=can_block)
-            outcome = yield from self._wait(flight, give_up_at, can_block=can_block)
+            outcome = yield from self._wait(flight, give_up_at)
             if outcome is None and flight.is_from_parent:
                 continue
             if outcome is None:
@@ -248,17 +248,15 @@ class CredentialsCache:
         if pending is None:
             return
         outcome = yield pending, LAUNCH_GRACE
-        if outcome is None and not pending.is_launched:
-            pending.launch(self._start_thread)
+        if outcome is None:
+            pending.launch_again(self._start_thread)
         if outcome is None and (yield pending, IMPORT_LIMIT) is None:
             raise CredentialsError(
                 f"Importing the HTTP client (requests) took more than {IMPORT_LIMIT:g} s. Check "
                 "the load of the host."
             )
 
-    def _wait(
-        self, flight: Flight[Outcome], give_up_at: float, *, can_block: bool
-    ) -> Steps[Outcome | None]:
+    def _wait(self, flight: Flight[Outcome], give_up_at: float) -> Steps[Outcome | None]:
         if flight.is_run_here:
             raise CredentialsError(
                 "Credentials were requested on the thread that is fetching them, for example by a "
@@ -266,12 +264,11 @@ class CredentialsCache:
             )
         outcome: Outcome | None
         give_up_at = min(give_up_at, flight.started_at + self._deadline)
-        if not flight.is_launched and give_up_at - self._clock() > LAUNCH_GRACE:
+        if not flight.has_begun and give_up_at - self._clock() > LAUNCH_GRACE:
             outcome = yield flight, LAUNCH_GRACE
             if outcome is not None:
                 return outcome
-            if not flight.is_launched:
-                self._launch(flight, can_block=can_block)
+            flight.launch_again(self._start_thread)
         outcome = yield flight, give_up_at - self._clock()
         return outcome
 

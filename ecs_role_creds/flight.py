@@ -18,6 +18,10 @@ StartThread = Callable[[Callable[[], object]], bool]
 """Runs a function on another thread; returns ``False`` if no thread can be started."""
 
 
+NOBODY = 0
+"""No thread has this identifier."""
+
+
 class Flight(Generic[_Outcome]):
     """A call under way. Any number of threads and coroutines wait for it and share its outcome.
 
@@ -28,12 +32,11 @@ class Flight(Generic[_Outcome]):
     """
 
     __slots__ = (
-        "_claims",
+        "_again",
+        "_claim",
         "_future",
-        "_is_dropped",
         "_is_over",
         "_pid",
-        "_runner",
         "_starter",
         "_work",
         "is_launched",
@@ -52,10 +55,9 @@ class Flight(Generic[_Outcome]):
         self.started_at = started_at
         self.is_launched = False
         self._work = work
-        self._claims = ["claim"]
-        self._is_dropped = False
+        self._claim: dict[str, list[int]] = {}
+        self._again: dict[str, list[int]] = {}
         self._is_over = False
-        self._runner: int | None = None
         self._starter = threading.get_ident()
         self._pid = os.getpid()
         self._future: Future[_Outcome] = Future()
@@ -71,30 +73,35 @@ class Flight(Generic[_Outcome]):
         self.is_launched = True
         return True
 
+    def launch_again(self, start_thread: StartThread) -> None:
+        """Run the work on one more thread, if none has begun it; only the first call does."""
+        again = [NOBODY]
+        if not self._claim and self._again.setdefault("again", again) is again:
+            start_thread(self.run)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a thread does the work, or has done it."""
+        return bool(self._claim)
+
     def run(self) -> None:
         """Do the work on this thread; only the first call does anything."""
-        if self.claim():
-            self._runner = threading.get_ident()
+        if self.claim(threading.get_ident()):
             self.is_launched = True
             try:
                 self._work(self)
             finally:
-                self._runner = None
                 self._is_over = True
 
-    def claim(self) -> bool:
-        """Take the right to do the work; ``False`` if another thread has it."""
-        try:
-            self._claims.pop()  # atomic
-        except IndexError:
-            return False
-        return True
+    def claim(self, thread: int = NOBODY) -> bool:
+        """Take the right to do the work, or to have nobody do it; ``False`` if it is taken."""
+        claim = [thread]
+        return self._claim.setdefault("thread", claim) is claim  # atomic
 
     def drop(self) -> bool:
         """Make sure that nobody does the work; ``False`` if a thread is doing it."""
-        if self.claim():
-            self._is_dropped = True
-        return self._is_dropped or self._is_over
+        self.claim()
+        return self._claim["thread"] == [NOBODY] or self._is_over
 
     @property
     def is_started_here(self) -> bool:
@@ -104,7 +111,7 @@ class Flight(Generic[_Outcome]):
     @property
     def is_run_here(self) -> bool:
         """Whether this thread does the work: it must not wait for itself."""
-        return self._runner == threading.get_ident()
+        return self._claim.get("thread") == [threading.get_ident()] and not self._is_over
 
     @property
     def is_from_parent(self) -> bool:

@@ -11,6 +11,7 @@ import http.client
 import http.cookiejar
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -245,8 +246,10 @@ class _KeptConnection:
         self.connection_class: type[_Connection] = _Connection
         self._clock = clock
         self._address: tuple[str, int] = ("", 0)
-        self._connection: _Connection | None = None
+        self._kept: list[_Connection] = []  # one at most
         self._idle_since = 0.0
+        # A garbage collection may finalize a socket before the object that would close it.
+        weakref.finalize(self, _close_all, self._kept).atexit = False
 
     def connection_from_host(
         self, host: str, port: int | None = None, *_: object, **__: object
@@ -263,14 +266,9 @@ class _KeptConnection:
         parts = urlsplit(url)
         return self.connection_from_host(parts.hostname or "", parts.port)
 
-    def __del__(self) -> None:
-        self.clear()
-
     def clear(self) -> None:
         """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        _close_all(self._kept)
 
     def urlopen(
         self,
@@ -304,9 +302,9 @@ class _KeptConnection:
         it gets no answer: a connection that was idle for long is closed.
         """
         is_recent = self._clock() < self._idle_since + MAX_IDLE
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if not self._kept:
             return None
+        connection = self._kept.pop()
         if is_recent and connection.sock is not None and not wait_for_read(connection.sock, 0.0):
             return connection
         connection.close()
@@ -315,7 +313,12 @@ class _KeptConnection:
     def _keep(self, connection: _Connection) -> None:
         self._idle_since = self._clock()
         self.clear()
-        self._connection = connection
+        self._kept.append(connection)
+
+
+def _close_all(connections: list[_Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 class _DeadlineSocket(socket.socket):

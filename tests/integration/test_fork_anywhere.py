@@ -1,0 +1,153 @@
+"""A process that forks at any moment: the child can fetch, and so can the parent."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.interruptions import STEP, interrupted, interrupted_elsewhere
+
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+from ecs_role_creds.provider import Runtime
+from ecs_role_creds.testing import FakeMetadataServer
+
+LONG = 60.0
+MANY = 10_000
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@pytest.fixture
+def server() -> Iterator[FakeMetadataServer]:
+    with FakeMetadataServer() as server:
+        yield server
+
+
+def in_child(work: Callable[[], object]) -> Callable[[], int]:
+    """A function that forks; it returns the child's exit status: 0 where the work succeeded."""
+
+    def fork() -> int:
+        child = os.fork()
+        if child == 0:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+            try:
+                work()
+                os._exit(0)
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+                os._exit(1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    return fork
+
+
+def cold_provider(server: FakeMetadataServer) -> EcsRamRoleCredentialsProvider:
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint=server.endpoint, deadline=20.0, runtime=Runtime()
+    )
+    provider._cache.import_http_client(LONG)
+    return provider
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", [interrupted, interrupted_elsewhere], ids=["caller", "fetcher"])
+def test_fork_at_every_line_of_the_first_fetch(
+    server: FakeMetadataServer, where: Callable[..., object]
+) -> None:
+    forks = 0
+    for line in range(1 + random.randrange(3 * STEP), MANY, 3 * STEP):
+        provider = cold_provider(server)
+        happened = where(
+            line,
+            provider.get_credentials,
+            in_child(lambda: use_in_child(provider)),  # noqa: B023
+        )
+        assert server.is_valid(provider.get_credentials())
+        if not happened.has_happened:  # type: ignore[attr-defined]
+            break
+        assert happened.is_over.wait(LONG)  # type: ignore[attr-defined]
+        assert happened.results == [0], f"at line {line}"  # type: ignore[attr-defined]
+        forks += 1
+    assert 10 / STEP < forks < MANY / (3 * STEP) - 1
+
+
+def use_in_child(provider: EcsRamRoleCredentialsProvider) -> None:
+    provider.get_credentials()
+    assert not provider.status().is_polling
+    provider.refresh()
+    with provider.polling():
+        assert provider.status().is_polling
+
+
+FORK_DURING_THE_IMPORT = """
+    import importlib.abc, os, sys, threading
+
+    class Slow(importlib.abc.MetaPathFinder):
+        '''Stops the import of requests until the process is about to fork.'''
+        def find_spec(self, name, *_):
+            if name == "requests" and threading.current_thread() is not threading.main_thread():
+                is_importing.set()
+                assert forks.wait(60)
+            return None
+
+    is_importing, forks = threading.Event(), threading.Event()
+    sys.meta_path.insert(0, Slow())
+
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+    # Hooks run in the reverse order of their registration: this one before the library's.
+    os.register_at_fork(before=forks.set)
+    provider = EcsRamRoleCredentialsProvider({endpoint!r}, deadline=20)
+    threading.Thread(target=provider.{first_call}, daemon=True).start()
+    assert is_importing.wait(60)
+    child = os.fork()
+    if child == 0:
+        provider.get_credentials()
+        import requests
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    provider.get_credentials()
+"""
+
+
+@pytest.mark.parametrize("first_call", ["start_polling", "get_credentials", "refresh"])
+def test_fork_while_another_thread_imports_the_http_client(
+    server: FakeMetadataServer, first_call: str
+) -> None:
+    script = textwrap.dedent(FORK_DURING_THE_IMPORT).replace(
+        "{endpoint!r}", f"endpoint={server.endpoint!r}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("{first_call}", first_call)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_fork_leaves_the_session_of_the_runtime_in_use(server: FakeMetadataServer) -> None:
+    """It keeps its adapters and headers, and opens connections of its own."""
+    import requests
+
+    session = requests.Session()
+    session.trust_env = False
+    session.headers["X-Own"] = "yes"
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint=server.endpoint, runtime=Runtime(session=session)
+    )
+    provider.get_credentials()
+    assert in_child(provider.refresh)() == 0
+    assert len(server.requests) > 4
+    assert all(one.headers["x-own"] == "yes" for one in server.requests)
+    provider.refresh()

@@ -1,0 +1,200 @@
+"""Signal handlers, finalizers and log handlers that use the provider, at every moment of a call."""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.interruptions import STEP, interrupted, interrupted_elsewhere
+
+from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
+from ecs_role_creds.polling import StopSignal
+from ecs_role_creds.provider import Runtime
+from ecs_role_creds.testing import FakeMetadataServer
+
+DEADLINE = 30.0
+"""Far more than a fetch takes: a call that waits for itself is noticed by how it ends."""
+LONG = 60.0
+MANY = 10_000
+
+
+@pytest.fixture
+def server() -> Iterator[FakeMetadataServer]:
+    with FakeMetadataServer() as server:
+        yield server
+
+
+def cold_provider(server: FakeMetadataServer) -> EcsRamRoleCredentialsProvider:
+    # A runtime of its own, so that no provider of an earlier round shares its cache.
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint=server.endpoint, deadline=DEADLINE, runtime=Runtime()
+    )
+    provider._cache.import_http_client(LONG)
+    return provider
+
+
+def use(provider: EcsRamRoleCredentialsProvider) -> None:
+    """A call, after which the credentials are kept fresh in every way there is."""
+    provider.get_credentials()
+    provider.start_polling()
+    provider.invalidate(provider.get_credentials())
+    provider.get_credentials()
+    provider.refresh()
+    provider.stop_polling()
+    provider.status()
+
+
+HANDLERS: dict[str, Callable[[EcsRamRoleCredentialsProvider], object]] = {
+    "get_credentials": EcsRamRoleCredentialsProvider.get_credentials,
+    "refresh": EcsRamRoleCredentialsProvider.refresh,
+    "start and stop polling": lambda provider: (
+        provider.start_polling(),
+        provider.stop_polling(),
+        provider.health(),
+        provider.status(),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HANDLERS)
+def test_handler_on_the_calling_thread_at_every_line(server: FakeMetadataServer, name: str) -> None:
+    handler = HANDLERS[name]
+    for line in range(1 + random.randrange(STEP), MANY, STEP):
+        provider = cold_provider(server)
+        happened = interrupted(line, lambda: use(provider), lambda: handler(provider))  # noqa: B023
+        if not happened.has_happened:
+            break
+        (result,) = happened.results
+        assert not isinstance(result, Exception), f"at line {line}: {result!r}"
+        if isinstance(result, Credentials):
+            assert server.is_valid(result)
+        assert not provider.status().is_polling
+    assert 100 < line < MANY - STEP
+
+
+@pytest.mark.slow
+def test_finalizer_on_the_fetching_thread_at_every_line(server: FakeMetadataServer) -> None:
+    """Inside the fetch it gets an error at once, and the fetch goes on."""
+    inside = 0
+    for line in range(1 + random.randrange(STEP), MANY, STEP):
+        provider = cold_provider(server)
+        got: list[Credentials] = []
+        happened = interrupted_elsewhere(
+            line,
+            lambda: got.append(provider.get_credentials()),  # noqa: B023
+            provider.get_credentials,
+        )
+        assert server.is_valid(got[0])
+        if not happened.has_happened:
+            break
+        assert happened.is_over.wait(LONG)
+        (result,) = happened.results
+        if isinstance(result, CredentialsError):
+            assert "cannot wait for itself" in str(result)
+            inside += 1
+        else:
+            assert server.is_valid(result)
+    assert 50 / STEP < inside < line < MANY - STEP
+
+
+def test_signal_handler_that_stops_polling_while_it_is_started(server: FakeMetadataServer) -> None:
+    provider = cold_provider(server)
+    handled: list[bool] = []
+
+    def stop(*_: object) -> None:
+        provider.stop_polling()
+        handled.append(True)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        interrupted(20, provider.start_polling, lambda: signal.raise_signal(signal.SIGUSR1))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert handled
+    provider.stop_polling()
+    assert not provider.status().is_polling
+
+
+def test_finalizer_may_stop_a_poller_on_the_thread_that_waits_for_it() -> None:
+    stop = StopSignal()
+    waiting = threading.Thread(target=lambda: stop.wait(LONG), daemon=True)
+    waiting.start()
+    stop.set()
+    stop.set()
+    waiting.join(LONG)
+    assert not waiting.is_alive()
+    assert stop.wait(0.0)
+
+
+class AskingHandler(logging.Handler):
+    """Sends its records with the provider's credentials, as one that logs to the cloud does."""
+
+    def __init__(self, provider: EcsRamRoleCredentialsProvider) -> None:
+        super().__init__(logging.DEBUG)
+        self.provider = provider
+        self.got: list[object] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.got.append(self.provider.get_credentials())
+        except CredentialsError as error:
+            self.got.append(error)
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    root.setLevel(logging.DEBUG)
+    yield root
+    root.handlers, root.level = handlers, level
+    root.setLevel(level)
+
+
+@pytest.mark.parametrize("mode", ["both", "normal-only"])
+def test_log_handler_that_asks_the_provider(
+    server: FakeMetadataServer, root_logger: logging.Logger, mode: str
+) -> None:
+    server.mode = mode  # type: ignore[assignment]
+    provider = cold_provider(server)
+    handler = AskingHandler(provider)
+    root_logger.addHandler(handler)
+    told = threading.Event()
+    provider.on_rotation(lambda _: told.set())  # called after the log records are written
+    first = provider.get_credentials()
+    assert server.is_valid(first)
+    assert told.wait(LONG)
+    assert handler.got
+    assert set(map(id, handler.got)) == {id(first)}
+
+
+def test_filter_that_fails_does_not_end_the_poller(
+    server: FakeMetadataServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: logging.LogRecord) -> bool:
+        raise ZeroDivisionError("fake failure of a filter")
+
+    logger = logging.getLogger("ecs_role_creds")
+    provider = cold_provider(server)
+    logger.addFilter(fail)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        with provider.polling():
+            rotations = [threading.Event(), threading.Event()]
+            provider.on_rotation(lambda _: rotations[provider.status().rotations - 1].set())
+            assert rotations[0].wait(LONG)
+            server.rotate()
+            provider.invalidate(provider.get_credentials())
+            provider.get_credentials()
+            assert rotations[1].wait(LONG)
+            assert provider.status().is_polling
+    finally:
+        logger.removeFilter(fail)
+        logger.setLevel(level)
+    assert "fake failure of a filter" in capsys.readouterr().err
