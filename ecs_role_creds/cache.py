@@ -88,6 +88,7 @@ class CredentialsCache:
         self._clock = clock
         self._random = random
         self._start_thread = start_thread
+        self._may_start = [True]  # taken by the thread that start_if_due() has started
         self.audience = Audience()
         self.record = Record(State())
 
@@ -104,6 +105,23 @@ class CredentialsCache:
     async def get_async(self) -> Credentials:
         """The same, without blocking the event loop."""
         return await _run_async(self._get(can_block=False))
+
+    def get_nowait(self) -> Credentials:
+        """Return the cached credentials, and start a fetch in the background if one is due.
+
+        Raises:
+            CredentialsError: There are no valid ones at this moment.
+        """
+        self.start_if_due()
+        state = self.latest().state
+        if state.credentials is not None and state.can_serve(self._clock()):
+            return state.credentials
+        if state.failure is not None:
+            raise state.failure.fresh()
+        raise CredentialsError(
+            "There are no valid credentials at this moment. They are being fetched in the "
+            "background. In a coroutine, call await get_credentials_async() first."
+        )
 
     def refresh(self) -> Credentials:
         """Fetch now, or join the fetch under way, and return what it brought.
@@ -133,9 +151,21 @@ class CredentialsCache:
 
     def start_if_due(self) -> None:
         """Begin a fetch in the background if it is time to; does not wait."""
-        state = self.latest().state
-        if not self.is_refreshing and state.is_due(self._clock()):
-            self._start_thread(self.ask_if_due)
+        record = self.latest()
+        if record.flight is not None or not record.state.is_due(self._clock()):
+            return
+        try:
+            self._may_start.pop()  # atomic: one thread at a time
+        except IndexError:
+            return
+        if not self._start_thread(self._ask_and_allow_the_next):
+            self._may_start.append(True)
+
+    def _ask_and_allow_the_next(self) -> None:
+        try:
+            self.ask_if_due()
+        finally:
+            self._may_start.append(True)
 
     def ask_if_due(self) -> float:
         """Fetch on this thread if it is time to; a poller calls this again and again.
@@ -179,6 +209,7 @@ class CredentialsCache:
 
     def reset_after_fork(self) -> None:
         """In a forked child: keep the credentials, and leave everything else to the parent."""
+        self._may_start = [True]
         self._source.forget_connections()
         state = self.latest().state.after_fork(self._clock(), self._random())
         self.record = Record(state)

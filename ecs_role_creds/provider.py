@@ -182,6 +182,23 @@ class EcsRamRoleCredentialsProvider:
             return record.credentials
         return await self._cache.get_async()
 
+    def get_credentials_nowait(self) -> Credentials:
+        """Return the cached credentials; never wait.
+
+        For code that runs in an event loop but cannot await, such as the signer of an asyncio
+        client. A refresh that is due is started in the background.
+
+        Raises:
+            CredentialsError: There are no valid credentials at this moment. The first call of a
+                process raises, too: await :meth:`get_credentials_async` first, or use
+                :meth:`polling`.
+        """
+        record = self._cache.record
+        clock = self._clock
+        if clock() < record.hot_until:
+            return record.credentials
+        return self._cache.get_nowait()
+
     def refresh(self) -> Credentials:
         """Fetch now, whatever the cache holds; if a fetch is under way, wait for that one.
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from support import Launcher, MovableClock
 
-from ecs_role_creds import EcsRamRoleCredentialsProvider, Health
+from ecs_role_creds import CredentialsError, EcsRamRoleCredentialsProvider, Health
+from ecs_role_creds.errors import NoRoleAttachedError
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer
 
@@ -105,3 +106,24 @@ def test_a_check_that_is_called_often_starts_one_fetch(
     for _ in range(100):
         assert provider.health().is_healthy
     assert sum(one.path.endswith("/app-role") for one in ecs_metadata.requests) == 1
+
+
+def test_get_credentials_nowait_never_waits(
+    ecs_metadata: FakeMetadataServer, clock: MovableClock, launcher: Launcher
+) -> None:
+    provider = build(clock, launcher)
+    for _ in range(3):
+        with pytest.raises(CredentialsError, match="being fetched in the background"):
+            provider.get_credentials_nowait()
+    ecs_metadata.assert_no_requests()
+    assert len(launcher.waiting) == 1
+    launcher.run_all()
+    first = provider.get_credentials_nowait()
+    assert ecs_metadata.is_valid(first)
+    provider.invalidate(first)  # callers would wait
+    with pytest.raises(CredentialsError):
+        provider.get_credentials_nowait()
+    ecs_metadata.detach()
+    launcher.run_all()
+    with pytest.raises(NoRoleAttachedError):
+        provider.get_credentials_nowait()
