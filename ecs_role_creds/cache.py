@@ -211,8 +211,9 @@ class CredentialsCache:
         """In a forked child: keep the credentials, and leave everything else to the parent."""
         self._may_start = [True]
         self._source.forget_connections()
-        state = self.latest().state.after_fork(self._clock(), self._random())
-        self.record = Record(state)
+        now, draw = self._clock(), self._random()
+        while not self._replace(record := self.latest(), record.state.after_fork(now, draw), None):
+            pass
 
     # One call, step by step.
 
@@ -275,13 +276,15 @@ class CredentialsCache:
             return outcome
 
     def _import_first(self) -> Steps[None]:
-        pending = self._source.pending_import(self._start_thread)
-        if pending is None:
-            return
-        outcome = yield pending, LAUNCH_GRACE
-        if outcome is None:
-            pending.launch_again(self._start_thread)
-        if outcome is None and (yield pending, IMPORT_LIMIT) is None:
+        while (pending := self._source.pending_import(self._start_thread)) is not None:
+            outcome = yield pending, LAUNCH_GRACE
+            if outcome is None:
+                pending.launch_again(self._start_thread)
+                outcome = yield pending, IMPORT_LIMIT
+            if outcome is not None:
+                return  # a failed import is reported by the fetch
+            if pending.is_from_parent:
+                continue
             raise CredentialsError(
                 f"Importing the HTTP client (requests) took more than {IMPORT_LIMIT:g} s. Check "
                 "the load of the host."

@@ -68,7 +68,7 @@ class Flight(Generic[_Outcome]):
         Returns:
             ``False`` if no thread can be started.
         """
-        if not start_thread(self.run):
+        if not self.is_from_parent and not start_thread(self.run):
             return False
         self.is_launched = True
         return True
@@ -86,7 +86,7 @@ class Flight(Generic[_Outcome]):
 
     def run(self) -> None:
         """Do the work on this thread; only the first call does anything."""
-        if self.claim(threading.get_ident()):
+        if not self.is_from_parent and self.claim(threading.get_ident()):
             self.is_launched = True
             try:
                 self._work(self)
@@ -120,7 +120,8 @@ class Flight(Generic[_Outcome]):
 
     def finish(self, outcome: _Outcome) -> None:
         """Give every waiter the outcome. Called once."""
-        self._future.set_result(outcome)
+        if not self.is_from_parent:  # there, a thread of the parent may hold the future's lock
+            self._future.set_result(outcome)
 
     def wait(self, timeout: float) -> _Outcome | None:
         """Return the outcome; ``None`` if there is none after ``timeout`` seconds."""

@@ -151,3 +151,30 @@ def test_a_fork_leaves_the_session_of_the_runtime_in_use(server: FakeMetadataSer
     assert len(server.requests) > 4
     assert all(one.headers["x-own"] == "yes" for one in server.requests)
     provider.refresh()
+
+
+@pytest.mark.slow
+def test_the_interrupted_call_goes_on_in_the_child(server: FakeMetadataServer) -> None:
+    """The child that a signal handler forks returns into the call that it has interrupted."""
+    for line in range(1 + random.randrange(2 * STEP), MANY, 2 * STEP):
+        provider = cold_provider(server)
+        parent = os.getpid()
+        children: list[int] = []
+        try:
+            happened = interrupted(
+                line,
+                provider.get_credentials,
+                lambda: children.append(os.fork()),  # noqa: B023
+            )
+            assert server.is_valid(provider.get_credentials()) or os.getpid() != parent
+        except BaseException:
+            if os.getpid() == parent:
+                raise
+            os._exit(1)
+        if os.getpid() != parent:
+            os._exit(0)
+        if not happened.has_happened:
+            break
+        _, status = os.waitpid(children[0], 0)
+        assert os.waitstatus_to_exitcode(status) == 0, f"at line {line}"
+    assert 50 < line < MANY - 2 * STEP
