@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check soak model fuzz mutants coverage security format bench clean
+.PHONY: demo test check soak model explore fuzz mutants coverage security format bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
@@ -26,6 +26,9 @@ soak: $(VENV)/dev.stamp
 
 model: $(VENV)/dev.stamp
 	MODEL_EXAMPLES=20000 $(PYTEST) tests/property --timeout=7200
+
+explore: $(VENV)/dev.stamp
+	INTERLEAVINGS=200000 $(PYTEST) tests/property/test_interleavings.py -n auto
 
 FUZZ_SECONDS ?= 600
 
