@@ -1,7 +1,7 @@
 """The cache, and calls to it, under the scheduler of interleavings.
 
-``cache.py`` and ``flight.py`` are run unchanged in modules of their own, whose locks and futures are
-the scheduler's. Nothing in the real modules is patched.
+``cache.py`` and ``flight.py`` are run unchanged in modules of their own, whose locks and futures
+are the scheduler's. Nothing in the real modules is patched.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cache as cached
-from math import inf
 from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
-
-from support.interleaving import Scheduler
 
 from ecs_role_creds import Credentials, CredentialsError
 from ecs_role_creds import cache as real_cache
 from ecs_role_creds import flight as real_flight
 from ecs_role_creds.errors import MetadataServiceError
+from support.interleaving import Scheduler
 
 DEADLINE = 2.0
 LIFE = 600.0

@@ -1,13 +1,13 @@
 """Runs threads in a seeded order that can be repeated: one at a time, switched at any line.
 
-Each actor is a real thread with a trace function. Exactly one of them holds the baton and runs; the
-others wait. Before each line of the traced files the actor that runs may hand the baton on. A seeded
-generator makes every decision, so the same seed gives the same interleaving, and a failure can be
-repeated and read.
+Each actor is a real thread with a trace function. Exactly one of them holds the baton and runs;
+the others wait. Before each line of the traced files the actor that runs may hand the baton on. A
+seeded generator makes every decision, so the same seed gives the same interleaving, and a failure
+can be repeated and read.
 
-A thread that blocks on a real lock would never hand the baton on. Code under test therefore gets the
-locks and futures of the scheduler (:meth:`Scheduler.lock`, :meth:`Scheduler.future`), which tell it
-who waits for what. Time is virtual. Where every actor waits, it moves to the next time-out.
+A thread that blocks on a real lock would never hand the baton on. Code under test therefore gets
+the locks and futures of the scheduler (:meth:`Scheduler.lock`, :meth:`Scheduler.future`), which
+tell it who waits for what. Time is virtual. Where every actor waits, it moves to the next timeout.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HANGS = 60.0
 """Real seconds after which a baton that never comes back is an error."""
 
 
-class Violation(AssertionError):
+class BrokenInvariantError(AssertionError):
     """An invariant does not hold in this interleaving."""
 
 
@@ -142,7 +142,7 @@ class Scheduler:
         """Run all actors to their ends.
 
         Raises:
-            Violation: An invariant is broken, or all actors wait for each other.
+            BrokenInvariantError: An invariant is broken, or all actors wait for each other.
         """
         self._hand_on()
         if not self._is_over.wait(HANGS):
@@ -157,7 +157,7 @@ class Scheduler:
 
         Code under test cannot swallow it, whatever it catches: the message is noted first.
         """
-        self._note(Violation(message))
+        self._note(BrokenInvariantError(message))
         raise Abandoned
 
     # What the code under test blocks on.
@@ -254,7 +254,9 @@ class Scheduler:
         if not ready:
             next_time = min(one.wakes_at for one in alive)
             if next_time == inf:
-                self._note(Violation(f"deadlock: {', '.join(one.name for one in alive)} wait"))
+                self._note(
+                    BrokenInvariantError(f"deadlock: {', '.join(one.name for one in alive)} wait")
+                )
                 return alive[0]
             self.now = next_time
             ready = [one for one in alive if one.can_run(self.now)]
