@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from cold_start import cold_start_together
 from faults import faults, faults_beyond, faults_of_peers
 from peers import (
     ALIBABA,
@@ -676,6 +677,7 @@ ALL: tuple[Callable[[Scale], Section], ...] = (
     hot_path,
     import_time,
     cold_start,
+    cold_start_together,
     per_refresh,
     herd,
     many_providers,
