@@ -1,36 +1,81 @@
-"""No order in which threads take turns breaks an invariant of the cache.
+"""No order in which threads take turns, and no interruption, breaks an invariant of the cache.
 
 Every interleaving is made by a seed: see ``support/interleaving.py`` for how, and
 ``support/explored_cache.py`` for the callers, the service and the invariants. ``make explore`` runs
-more of them, switching between bytecode instructions, too.
+more of them.
 """
 
 from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Any
 
 import pytest
-from support.explored_cache import (
-    DEADLINE,
-    FILES,
-    Exploration,
-    LockSite,
-    cache_class,
-    explore,
-    lock_sites,
-)
+from support.explored_cache import DEADLINE, Change, Exploration, explore, files
 from support.interleaving import BrokenInvariantError, Lock, Scheduler, Step
 
-from ecs_role_creds import Credentials
+from ecs_role_creds import cache, flight, versions
 
-INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "4000"))
+INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "3000"))
 SHARES = 4
 """Into so many tests they are divided, for processors to share."""
 
 ENOUGH = 20_000
 """Interleavings within which a defect must be found; most take a few hundred."""
+
+BROKEN = {
+    "compare, then set": Change(
+        versions,
+        """self._successor.setdefault("next", new) is new""",
+        """not self._successor
+        self._successor["next"] = new""",
+    ),
+    "look, then claim": Change(
+        flight,
+        """        try:
+            self._claims.pop()  # atomic
+        except IndexError:
+            return False
+""",
+        """        if not self._claims:
+            return False
+        self._claims = []
+""",
+    ),
+    "begin without looking who won": Change(
+        cache,
+        "return flight if self._replace(record, state, flight) else None",
+        """self._replace(record, state, flight)
+        return flight""",
+    ),
+    "land without looking who won": Change(
+        cache,
+        """            if self._replace(record, after, None):
+                break
+""",
+        """            self._replace(record, after, None)
+            break
+""",
+    ),
+    "refresh() that does not look at the clock again": Change(
+        cache,
+        """                raise self._expired_on_the_way()
+            return outcome
+""",
+        """                pass
+            return outcome
+""",
+    ),
+    "an overdue fetch is replaced while a thread is at it": Change(
+        flight,
+        """        if self.claim():
+            self._is_dropped = True
+        return self._is_dropped
+""",
+        """        return True
+""",
+    ),
+}
 
 
 @pytest.mark.timeout(7200)
@@ -44,45 +89,21 @@ def test_no_interleaving_of_instructions_breaks_an_invariant() -> None:
     assert explore(range(INTERLEAVINGS // 20), by_opcode=True) is None
 
 
-@pytest.mark.parametrize("site", lock_sites(), ids=str)
-def test_finds_a_lock_that_is_left_out(site: LockSite) -> None:
-    found = explore(range(ENOUGH), lambda scheduler: cache_class(scheduler, without=site))
-    assert found is not None
-    assert found.what in (
-        "two fetches at once",
-        "a fetch before the schedule allows it",
-        "the cache went back to an older token",
-    )
+@pytest.mark.parametrize("name", BROKEN)
+def test_finds_what_is_broken(name: str) -> None:
+    assert explore(range(ENOUGH), BROKEN[name]) is not None
 
 
-def with_the_first_refresh(scheduler: Scheduler) -> Any:
-    """The cache, with ``refresh()`` as it once was: it did not look at the clock again."""
-    base = cache_class(scheduler)
-
-    class Cache(base):  # type: ignore[misc]
-        def refresh(self) -> Credentials:
-            with self._lock:
-                flight, is_new = self._join_or_take_off()
-            if is_new and not self._start_thread(lambda: self._fly(flight)):
-                self._fly(flight)
-            outcome = flight.wait(self._deadline)
-            if isinstance(outcome, Credentials):
-                return outcome
-            raise self._no_outcome() if outcome is None else outcome.fresh()
-
-    return Cache
-
-
-def test_finds_the_refresh_that_returned_expired_credentials() -> None:
+def test_finds_expired_credentials_as_such() -> None:
     # The process was suspended between the answer and its delivery.
-    found = explore(range(ENOUGH), with_the_first_refresh, files=(*FILES, __file__))
+    found = explore(range(ENOUGH), BROKEN["refresh() that does not look at the clock again"])
     assert found is not None
-    assert found.what == "refresh() returned credentials that had expired"
+    assert "returned credentials that had expired" in found.what
 
 
 def steps(seed: int) -> list[Step]:
-    scheduler = Scheduler(seed, FILES, records=True)
-    Exploration(scheduler, cache_class)
+    scheduler = Scheduler(seed, files(), records=True)
+    Exploration(scheduler)
     scheduler.run()
     return scheduler.steps
 

@@ -61,6 +61,8 @@ class Actor:
         wakes_at: When it runs even if it is not ready.
         is_done: Whether ``work`` has ended.
         resumed_at: When it last came back from waiting for a future, or in an event loop.
+        is_checking: Whether it runs the scenario's own code, which is not traced.
+        is_abandoned: Whether it has been told to end.
     """
 
     def __init__(self, name: str, work: Callable[[], object]) -> None:
@@ -72,6 +74,8 @@ class Actor:
         self.wakes_at = inf
         self.is_done = False
         self.resumed_at = -inf
+        self.is_checking = False
+        self.is_abandoned = False
 
     def can_run(self, now: float) -> bool:
         """Whether the baton may go to it."""
@@ -88,12 +92,12 @@ class Scheduler:
     Args:
         seed: Decides everything.
         files: The files, by ``co_filename``, between whose lines actors are switched.
-        check: Called before each step; calls :meth:`fail` where an invariant is broken.
         by_opcode: Switch between bytecode instructions, too: finds races inside a line.
 
     Attributes:
         now: The virtual time, in seconds.
         random: The seeded generator, for the scenario's own decisions.
+        before_step: Called before each step; calls :meth:`fail` where an invariant is broken.
         steps: What was run, in order, if ``records``.
     """
 
@@ -101,14 +105,13 @@ class Scheduler:
         self,
         seed: int,
         files: Collection[str],
-        check: Callable[[], None] = lambda: None,
         *,
         by_opcode: bool = False,
         records: bool = False,
     ) -> None:
         self.random = random.Random(seed)
         self.now = 1000.0
-        self.check = check
+        self.before_step: Callable[[], None] = lambda: None
         self.steps: list[Step] = []
         self._files = frozenset(files)
         self._by_opcode = by_opcode
@@ -158,12 +161,14 @@ class Scheduler:
         Code under test cannot swallow it, whatever it catches: the message is noted first.
         """
         self._note(BrokenInvariantError(message))
+        self.current.is_abandoned = True
         raise Abandoned
 
     # What the code under test blocks on.
 
     def wait(self, is_ready: Callable[[], bool], timeout: float = inf) -> None:
         """Block the actor that runs until something is so, or the time-out has passed."""
+        self._count_step()
         actor = self.current
         actor.is_ready, actor.wakes_at = is_ready, self.now + timeout
         self._hand_on(actor)
@@ -200,7 +205,9 @@ class Scheduler:
         except Abandoned:
             pass
         except BaseException as error:
-            self._note(error)
+            broken = BrokenInvariantError(f"raised {error!r}")
+            broken.__cause__ = error
+            self._note(broken)
         finally:
             sys.settrace(None)
             actor.is_done = True
@@ -214,7 +221,9 @@ class Scheduler:
         return self._trace_line
 
     def _trace_line(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
-        if event in ("line", "opcode"):
+        if event in ("line", "opcode") and not (
+            self.current.is_checking or self.current.is_abandoned
+        ):
             if self._records:
                 code = frame.f_code
                 name = getattr(code, "co_qualname", code.co_name)
@@ -223,12 +232,17 @@ class Scheduler:
         return self._trace_line
 
     def _step(self) -> None:
+        self._count_step()
+        self.current.is_checking = True
+        self.before_step()
+        self.current.is_checking = False
+        if self.random.random() < self._switch_share:
+            self._hand_on(self.current)
+
+    def _count_step(self) -> None:
         self._count += 1
         if self._count > MAX_STEPS:
             self.fail(f"not at an end after {MAX_STEPS} steps")
-        self.check()
-        if self.random.random() < self._switch_share:
-            self._hand_on(self.current)
 
     def _hand_on(self, actor: Actor | None = None) -> None:
         """Let one that can run go on; ``actor`` comes back when it is chosen again."""
@@ -242,6 +256,7 @@ class Scheduler:
             if actor is not None:
                 actor.gate.acquire()
         if actor is not None and self._failure is not None:
+            actor.is_abandoned = True
             raise Abandoned
 
     def _choose(self) -> Actor | None:
