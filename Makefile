@@ -4,13 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check soak model explore fuzz mutants coverage security format bench clean
+.PHONY: demo test test-all check soak model explore fleet fuzz mutants coverage security format bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
 
 test: $(VENV)/dev.stamp
 	$(PYTEST) -m "not soak" -n auto
+
+# On every Python that pyproject.toml claims and this machine has; says which are missing.
+test-all: $(VENV)/all-pythons.stamp
+	$(BIN)/nox
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -56,12 +60,15 @@ security: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/benchmarks/run.py
 
+fleet: $(VENV)/dev.stamp
+	$(BIN)/python tests/simulation/run.py
+
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist demo-output mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo-output mutants .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

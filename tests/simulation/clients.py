@@ -21,7 +21,7 @@ from ecs_role_creds.cache import FETCH_SHARE
 from ecs_role_creds.errors import MetadataUnreachableError
 from ecs_role_creds.metadata import SESSION_TOKEN_SHARE
 from ecs_role_creds.settings import DEFAULT_DEADLINE, MAX_SESSION_TOKEN_TTL
-from ecs_role_creds.state import State
+from ecs_role_creds.state import Record, State
 
 MINUTE = 60.0
 
@@ -101,21 +101,29 @@ class _Clock:
 class _Fetched:
     """A token as the real :class:`State` looks at it."""
 
-    __slots__ = ("_clock", "token")
+    __slots__ = ("_clock", "expiration", "token")
+
+    role_name = "app-role"
 
     def __init__(self, token: Token, clock: _Clock) -> None:
         self.token = token
+        self.expiration = token.expires_at
         self._clock = clock
 
     def expires_in(self) -> float:
-        return self.token.expires_at - self._clock.now
+        return self.expiration - self._clock.now
 
     def is_same_token(self, other: _Fetched) -> bool:
         return self.token.serial == other.token.serial
 
 
 class EcsRoleCreds(Client):
-    """This library: the real ``State`` and ``schedule``, driven as the cache drives them."""
+    """Fetches behind the callers' backs from the last 29 to 23 min on, at a random moment.
+
+    Failures back off with jitter, from 1 to 60 s. Callers wait where no token is valid, and where
+    one is about to expire and nobody has asked. This is the real ``State``, driven as the cache
+    drives it.
+    """
 
     name = "ecs_role_creds"
     source = "ecs_role_creds/state.py, schedule.py"
@@ -124,38 +132,39 @@ class EcsRoleCreds(Client):
 
     def __init__(self, service: Service, random: Random) -> None:
         super().__init__(service, random)
-        self._state = State()
         self._clock = _Clock()
+        self._record = Record(State())
         self._session_token = SessionTokenKept(SESSION_TOKEN_SHARE * MAX_SESSION_TOKEN_TTL)
 
     def acts_at(self) -> float:
-        state = self._state
-        return min(state.ask_at, state.expires_at) if state.life is not None else -inf
+        return self._record.hot_until
 
     def call(self, now: float) -> Call:
-        state = self._state
+        state = self._record.state
         can_serve = state.can_serve(now)
         old = self.token
         if not state.is_due(now):
             return Call(old if can_serve else None)
-        waited = 0.0
+        must_wait = not can_serve or state.waits_for_attempt(now)
         fetched = self._service.ask(
             now,
             answered=self.answered + self._session_token.requests(now),
             unanswered=self.unanswered,
         )
-        draw = self._random.random()
+        state, draw = state.after_begin(), self._random.random()
+        waited = 0.0
         if fetched is None:
-            failure = MetadataUnreachableError("The metadata service does not answer.")
-            self._state = state.after_failure(failure, now + self.waits, draw)
-            waited = self.waits
+            failure = MetadataUnreachableError("No answer from the metadata service.")
+            state = state.after_failure(failure, now + self.waits, draw)
+            waited = self.waits if must_wait else 0.0
         else:
             self._clock.now = now
             credentials = cast(Credentials, _Fetched(fetched, self._clock))
-            self._state = state.after_success(credentials, now, draw)
+            state = state.after_success(credentials, state.begun, now, draw)
             self.token = fetched
-        if can_serve:
-            return Call(old)  # the fetch runs behind the caller's back
+        self._record = Record(state)
+        if can_serve and not (must_wait and fetched):
+            return Call(old, waited)
         return Call(fetched, waited)
 
 
@@ -241,7 +250,7 @@ class AlibabaCredentials(Client):
 
 
 class CredentialsGo(Client):
-    """Fetches in the caller for the last 3 min; a failure is an error, though the token is valid."""
+    """Fetches in the caller for the last 3 min; a failure is an error, the token valid or not."""
 
     name = "credentials-go"
     source = "aliyun/credentials-go 9ac55b4, credentials/providers/ecs_ram_role.go"

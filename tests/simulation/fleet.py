@@ -21,7 +21,7 @@ DAY = 24 * HOUR
 START_SPREAD = 10 * MINUTE
 RESTART_AT, RESTART_SPREAD = 13 * HOUR, MINUTE
 OUTAGE_AFTER, OUTAGE = 16 * HOUR, 10 * MINUTE
-MAX_CALLS = 4_000_000
+MAX_CALLS = 3_000_000
 """The most calls that are simulated one by one, for each client: where a whole fleet would take
 more, part of it is simulated, and its requests are multiplied."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from service import HOUR
 
 INK = "#768390"
 """Readable on light and on dark backgrounds; the plots have none of their own."""
+
+WIDTH = 120
 
 COLOURS = ("#e5683a", "#4c9be8", "#3fae6a", "#a879e6", "#c9a227", "#3bb8b0", "#d6619b")
 
@@ -48,14 +51,17 @@ def _page(outcome: Outcome) -> list[str]:
     return [
         "# Scale",
         "",
-        f"Made by `make fleet` in {outcome.took:.0f} s of one processor's time, not typed in. This is",
-        "a simulation on a virtual clock: nothing here was measured on the wire.",
-        "[Benchmarks](../benchmarks.md) has what was.",
-        "",
-        "How many requests does a fleet send, and when? What do callers notice of an outage? The",
-        "simulation runs this library's real `State` and `schedule` through days and years. Beside",
-        "it run the schedules of other clients, each a small class that follows its source.",
-        "",
+        *_text(
+            f"Made by `make fleet` in {outcome.took:.0f} s of one processor's time, not typed in. "
+            "This is a simulation on a virtual clock: nothing here was measured on the wire. "
+            "[Benchmarks](../benchmarks.md) has what was."
+        ),
+        *_text(
+            "How many requests does a fleet send, and when? What do callers notice of an outage? "
+            "The simulation runs this library's real `State` and `schedule` through days and "
+            "years. Beside it run the schedules of other clients, each a small class that follows "
+            "its source."
+        ),
         *_assumptions(),
         *_fleet_sections(outcome),
         *_year_section(outcome),
@@ -68,14 +74,17 @@ def _assumptions() -> list[str]:
     return [
         "## What is simulated",
         "",
-        "- A token is valid for six hours. The service has the next one 30 minutes before it expires.",
-        "- A process asks its provider for credentials once a second, or as soon after that as the",
-        "  last call returns.",
-        "- The service answers at once, or in an outage not at all. It has no limit on requests, so",
-        "  processes do not influence each other.",
-        "- Peers for other clouds are run against this service's rotation.",
-        "- Each client has its default settings. The role is named where the client takes a name.",
-        "",
+        *_items(
+            "A token is valid for six hours. The service has the next one 30 minutes before it "
+            "expires.",
+            "A process asks its provider for credentials once a second, or as soon after that as "
+            "the last call returns.",
+            "The service answers at once, or in an outage not at all. It has no limit on requests, "
+            "so processes do not influence each other.",
+            "Clients of other clouds are run against this service's rotation.",
+            "Each client has its default settings. The role is named where the client takes a "
+            "name.",
+        ),
     ]
 
 
@@ -83,38 +92,38 @@ def _fleet_sections(outcome: Outcome) -> list[str]:
     lines = [
         "## A day of a fleet",
         "",
-        "Every process starts within ten minutes. At 13:00 all of them restart within a minute. An",
-        "outage of ten minutes begins at the moment after 16:00 at which each client would first ask",
-        "for its next token: for each of them the worst time.",
-        "",
-        "- **a day**: requests of one process in the day.",
-        "- **even**: requests of the whole fleet in a second, if the day's were spread evenly.",
-        "- **rotation**, **restart**, **outage**, **minute after**: requests of the whole fleet in the",
-        "  busiest second of the rotations, of the restart, of the outage, and of the minute after it.",
-        "- **held up**, **failed**, **expired**: calls of one process that waited, that raised an",
-        "  error, and that were given an expired token, from the outage's beginning to an hour after",
-        "  its end; and the longest wait.",
-        "",
+        *_text(
+            "Every process starts within ten minutes. At 13:00 all of them restart within a "
+            "minute. An outage of ten minutes begins at the moment after 16:00 at which each "
+            "client would first ask for its next token: for each of them the worst time."
+        ),
+        *_items(
+            "**a day**: requests of one process in the day.",
+            "**even**: requests of the whole fleet in a second, if the day's were spread evenly.",
+            "**rotation**, **restart**, **outage**, **minute after**: requests of the whole fleet "
+            "in the busiest second of the rotations, of the restart, of the outage, and of the "
+            "minute after it.",
+            "**held up**, **failed**, **expired**: calls of one process that waited, that raised "
+            "an error, and that were given an expired token, from the outage's beginning to an "
+            "hour after its end. **longest** is the longest wait.",
+        ),
     ]
     for fleet, name in ((HOST, "host"), (HOSTS, "hosts")):
         lines += [f"### {fleet.name[0].upper()}{fleet.name[1:]}", ""]
-        if fleet.shares_a_host:
-            lines += [
-                "They share one token, so all of them need the next one at the same time.",
-                "",
-            ]
-        else:
-            lines += ["Each host's first token is issued as the host starts.", ""]
+        lines += _text(
+            "They share one token, so all of them need the next one at the same time."
+            if fleet.shares_a_host
+            else "Each host's first token is issued as the host starts."
+        )
         lines += [*_fleet_table(outcome.days[fleet], fleet), ""]
         sampled = [day for day in outcome.days[fleet] if day.simulated < fleet.processes]
         if sampled:
             names = ", ".join(f"{day.client.name} ({day.simulated:,})" for day in sampled)
-            lines += [
-                f"Of these, part of the fleet was simulated, and its requests multiplied: {names}.",
-                "That is exact where all processes ask in each second; elsewhere their busiest",
-                "second is too high by chance.",
-                "",
-            ]
+            lines += _text(
+                f"Of these, part of the fleet was simulated, and its requests multiplied: {names}. "
+                "That is exact where all processes ask in each second. Elsewhere their busiest "
+                "second is too high by chance."
+            )
         lines += [f"![Requests around the outage, {fleet.name}](scale-outage-{name}.svg)", ""]
     return lines
 
@@ -154,21 +163,20 @@ def _year_section(outcome: Outcome) -> list[str]:
     return [
         "## A year of one busy host",
         "",
-        f"The metadata service goes down {year.WEEKS} times, once a week at a random time, each time",
-        "for as long as the column says.",
-        "",
-        "Minutes in the year in which the application had nothing valid to sign with: calls raised an",
-        "error, or were given an expired token.",
-        "",
+        *_text(
+            f"The metadata service goes down {year.WEEKS} times, once a week at a random time, "
+            "each time for as long as the column says. Minutes in the year in which the "
+            "application had nothing valid to sign with, because calls raised an error or were "
+            "given an expired token:"
+        ),
         *_table(("client", *lengths), without),
         "",
-        "Calls in the year that were held up by a client waiting for the service.",
-        "",
+        *_text("Calls in the year that waited for the service in vain:"),
         *_table(("client", *lengths), held_up),
         "",
-        "Minutes in the year in which expired tokens were handed out, and the longest that a call was",
-        "held up.",
-        "",
+        *_text(
+            "Minutes in the year in which expired tokens were handed out, and the longest wait:"
+        ),
         *_table(("client", *lengths, "longest"), longest),
         "",
         "![Minutes without valid credentials in a year](scale-year.svg)",
@@ -191,11 +199,12 @@ def _seldom_section(outcome: Outcome) -> list[str]:
     return [
         "## A process that calls seldom",
         "",
-        "One call, then a pause of about so long, through up to "
-        f"{seldom.LIVES:,} lives of the token (at most",
-        f"{seldom.MAX_CALLS:,} calls); the service always answers. How many calls were given a token",
-        "with less than 60 s of life left, with less than 5 s, and an expired one:",
-        "",
+        *_text(
+            f"One call, then a pause of about so long, through up to {seldom.LIVES:,} lives of the "
+            f"token (at most {seldom.MAX_CALLS:,} calls). The service always answers. The share of "
+            "calls that were given a token with less than 60 s of life left, with less than 5 s, "
+            "and an expired one:"
+        ),
         *_table(
             ("client", *pauses), [(c.name, *shares(lefts)) for c, lefts in outcome.lives.items()]
         ),
@@ -225,6 +234,17 @@ def _sources(outcome: Outcome) -> list[str]:
         "",
         "The classes are in `tests/simulation/clients.py`.",
     ]
+
+
+def _text(paragraph: str) -> list[str]:
+    return [*textwrap.wrap(paragraph, WIDTH, break_on_hyphens=False), ""]
+
+
+def _items(*items: str) -> list[str]:
+    lines = [
+        textwrap.fill(item, WIDTH, initial_indent="- ", subsequent_indent="  ") for item in items
+    ]
+    return [*lines, ""]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str = "---:") -> list[str]:
@@ -308,7 +328,13 @@ def _plot_year(outcome: Outcome, path: Path) -> None:
 
 def _style() -> dict[str, object]:
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    return {"svg.hashsalt": "scale", "font.size": 9, "axes.axisbelow": True, "grid.color": INK} | dict.fromkeys(inks, INK)
+    return {
+        "svg.hashsalt": "scale",
+        "font.size": 9,
+        "axes.axisbelow": True,
+        "grid.color": INK,
+        **dict.fromkeys(inks, INK),
+    }
 
 
 def _save(figure: plt.Figure, axes: plt.Axes, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Simulates fleets and years on a virtual clock, and writes docs/explanation/scale.md: ``make fleet``.
+"""Simulates fleets on a virtual clock and writes docs/explanation/scale.md: ``make fleet``.
 
 Takes a few minutes of one processor.
 """

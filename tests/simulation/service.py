@@ -1,4 +1,4 @@
-"""The metadata service on a virtual clock: which token it has, when it answers, what it is asked."""
+"""The metadata service on a virtual clock: its tokens, its outages, and the requests it gets."""
 
 from __future__ import annotations
 
