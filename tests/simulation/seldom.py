@@ -14,7 +14,7 @@ from service import HOUR, LIFE, Requests, Service
 
 PAUSES = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 5 * HOUR, 8 * HOUR)
 LIVES = 2000
-MAX_CALLS = 100_000
+MAX_CALLS = 50_000
 
 
 class Left(NamedTuple):
