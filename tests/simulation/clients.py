@@ -14,14 +14,13 @@ from math import inf
 from random import Random
 from typing import Any, NamedTuple, cast
 
-from service import HOUR, Service, Token
-
 from ecs_role_creds import Credentials
 from ecs_role_creds.cache import FETCH_SHARE
 from ecs_role_creds.errors import MetadataUnreachableError
 from ecs_role_creds.metadata import SESSION_TOKEN_SHARE
 from ecs_role_creds.settings import DEFAULT_DEADLINE, MAX_SESSION_TOKEN_TTL
 from ecs_role_creds.state import Record, State
+from simulation.service import HOUR, Service, Token
 
 MINUTE = 60.0
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from clients import MINUTE, EcsRoleCreds
-from process import Tally, run
-from service import HOUR, Outage, Requests, Service
+from simulation.clients import MINUTE, EcsRoleCreds
+from simulation.process import Tally, run
+from simulation.service import HOUR, Outage, Requests, Service
 
 DAY = 24 * HOUR
 START_SPREAD = 10 * MINUTE

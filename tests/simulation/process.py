@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import ceil, inf
 from typing import Protocol
 
-from clients import Call
-from service import Token
+from simulation.clients import Call
+from simulation.service import Token
 
 
 class Caller(Protocol):
@@ -40,8 +40,8 @@ class Tally:
         self.calls = self.held_up = self.failed = self.expired = 0
         self.waited = self.longest = self.without = 0.0
 
-    def note(self, now: float, call: Call, period: float) -> None:
-        """Take in a call."""
+    def note(self, now: float, call: Call, lasts: float) -> None:
+        """Take in a call, which lasts until the next one."""
         self.calls += 1
         if call.waited:
             self.held_up += 1
@@ -49,10 +49,10 @@ class Tally:
             self.longest = max(self.longest, call.waited)
         if call.token is None:
             self.failed += 1
-            self.without += max(call.waited, period)
+            self.without += lasts
         elif now + call.waited >= call.token.expires_at:
             self.expired += 1
-            self.without += max(call.waited, period)
+            self.without += lasts
 
     def note_hot(self, calls: int, expired: int, period: float) -> None:
         """Take in calls that returned the token in hand at once."""
@@ -81,8 +81,9 @@ def run(
     now = begins_at
     while now < ends_at:
         call = client.call(now)
-        tally.note(now, call, period)
-        now += period * max(1, ceil(call.waited / period))
+        lasts = period * max(1, ceil(call.waited / period))
+        tally.note(now, call, lasts)
+        now += lasts
         acts_at = min(client.acts_at(), ends_at)
         if acts_at > now:
             hot = ceil((acts_at - now) / period)

@@ -11,13 +11,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import seldom
-import year
-from clients import MINUTE, Client
-from fleet import HOST, HOSTS, Day, Fleet
-from process import Tally
-from seldom import Left
-from service import HOUR
+
+from simulation import seldom, year
+from simulation.clients import MINUTE, Client
+from simulation.fleet import HOST, HOSTS, Day, Fleet
+from simulation.process import Tally
+from simulation.seldom import Left
+from simulation.service import HOUR
 
 INK = "#768390"
 """Readable on light and on dark backgrounds; the plots have none of their own."""
@@ -281,7 +281,7 @@ def _plot_outage(days: Sequence[Day], fleet: Fleet, path: Path) -> None:
     with plt.rc_context(_style()):
         figure, axes = plt.subplots(figsize=(8, 4))
         axes.axvspan(0, 10, color=INK, alpha=0.15, linewidth=0)
-        for day, colour in zip(days, COLOURS, strict=True):
+        for day, colour in zip(days, COLOURS, strict=False):
             xs, ys = zip(*day.curve, strict=True)
             is_own = day.client is days[0].client
             axes.plot(
@@ -304,7 +304,7 @@ def _plot_year(outcome: Outcome, path: Path) -> None:
     with plt.rc_context(_style()):
         figure, axes = plt.subplots(figsize=(8, 4))
         minutes = [length / MINUTE for length in year.LENGTHS]
-        for (client, tallies), colour in zip(outcome.years.items(), COLOURS, strict=True):
+        for (client, tallies), colour in zip(outcome.years.items(), COLOURS, strict=False):
             is_own = client is next(iter(outcome.years))
             axes.plot(
                 minutes,

@@ -24,11 +24,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
 
-    import clients
-    import fleet
-    import report
-    import seldom
-    import year
+    sys.path.append(str(ROOT / "tests"))
+    from simulation import clients, fleet, report, seldom, year
 
     begin = time.process_time()
     days: dict[fleet.Fleet, list[fleet.Day]] = {fleet.HOST: [], fleet.HOSTS: []}

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-from clients import MINUTE
-from service import HOUR, LIFE, Requests, Service
+from simulation.clients import MINUTE
+from simulation.service import HOUR, LIFE, Requests, Service
 
 PAUSES = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 5 * HOUR, 8 * HOUR)
 LIVES = 2000

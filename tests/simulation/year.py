@@ -6,9 +6,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from clients import MINUTE
-from process import Tally, run
-from service import HOUR, Outage, Requests, Service
+from simulation.clients import MINUTE
+from simulation.process import Tally, run
+from simulation.service import HOUR, Outage, Requests, Service
 
 WEEK = 7 * 24 * HOUR
 WEEKS = 52

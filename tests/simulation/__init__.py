@@ -1,0 +1,1 @@
+"""Fleets, outages and rare calls on a virtual clock; ``run.py`` writes the page."""
