@@ -54,7 +54,9 @@ def put_interpreters_on_the_path() -> None:
             continue
         found = [path for path in root.glob(f"versions/*/bin/{name}") if runs(str(path))]
         if found:
-            newest = max(found, key=lambda path: [int(one) for one in re.findall(r"\d+", str(path))])
+            newest = max(
+                found, key=lambda path: [int(one) for one in re.findall(r"\d+", str(path))]
+            )
             os.environ["PATH"] = os.pathsep.join([str(newest.parent), os.environ.get("PATH", "")])
 
 

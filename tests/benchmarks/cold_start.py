@@ -23,7 +23,7 @@ def cold_start_together(scale: Scale) -> Section:
     for count in COUNTS[:2] if scale.is_quick else COUNTS:
         with FakeMetadataServer() as server:
             calls = _calls(server, count)
-        good = [one for one in calls if one.told == server.issued[0].access_key_id]
+        good = [one for one in calls if not one.has_failed]
         took = [one.took for one in calls]
         rows.append(
             (

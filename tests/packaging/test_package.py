@@ -1,4 +1,4 @@
-"""What is published: the wheel and the sdist, and the README's quick start in a bare environment."""
+"""What is published: wheel and sdist, and the README's quick start in a bare environment."""
 
 from __future__ import annotations
 
