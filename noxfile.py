@@ -39,10 +39,8 @@ def tests(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """The unit and property tests, which need no SDK."""
     session.install("--quiet", "--editable", ".[tests]")
-    session.run("python", "-m", "pytest", "-n", "auto", *(session.posargs or CORE_TESTS))
-
-
-CORE_TESTS = ["tests/unit", "tests/property"]
+    chosen = session.posargs or ["tests/unit", "tests/property"]
+    session.run("python", "-m", "pytest", "-n", "auto", *chosen)
 
 
 def put_interpreters_on_the_path() -> None:
@@ -54,10 +52,13 @@ def put_interpreters_on_the_path() -> None:
             continue
         found = [path for path in root.glob(f"versions/*/bin/{name}") if runs(str(path))]
         if found:
-            newest = max(
-                found, key=lambda path: [int(one) for one in re.findall(r"\d+", str(path))]
-            )
+            newest = max(found, key=numbers)
             os.environ["PATH"] = os.pathsep.join([str(newest.parent), os.environ.get("PATH", "")])
+
+
+def numbers(path: Path) -> list[int]:
+    """What a path is sorted by, so that 3.12.10 comes after 3.12.9."""
+    return [int(one) for one in re.findall(r"\d+", str(path))]
 
 
 def runs(interpreter: str) -> bool:
