@@ -32,14 +32,12 @@ BROKEN = {
     ),
     "look, then claim": Change(
         flight,
-        """        try:
-            self._claims.pop()  # atomic
-        except IndexError:
-            return False
+        """        return self._claim.setdefault("thread", claim) is claim  # atomic
 """,
-        """        if not self._claims:
+        """        if self._claim:
             return False
-        self._claims = []
+        self._claim["thread"] = claim
+        return True
 """,
     ),
     "begin without looking who won": Change(
@@ -68,9 +66,7 @@ BROKEN = {
     ),
     "an overdue fetch is replaced while a thread is at it": Change(
         flight,
-        """        if self.claim():
-            self._is_dropped = True
-        return self._is_dropped
+        """        return self._claim["thread"] == [NOBODY] or self._is_over
 """,
         """        return True
 """,
