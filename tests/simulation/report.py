@@ -224,7 +224,7 @@ def _seldom_section(outcome: Outcome) -> list[str]:
 
 def _sources(outcome: Outcome) -> list[str]:
     rows = [
-        (client.name, " ".join((client.__doc__ or "").split()), client.source)
+        (client.name, " ".join((client.__doc__ or "").split()).replace("``", "`"), client.source)
         for client in outcome.years
     ]
     return [
