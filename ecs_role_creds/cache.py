@@ -43,7 +43,7 @@ class Source(Protocol):
     def mode(self) -> str | None:
         """How the service was last asked, for the status."""
 
-    def pending_import(self, start_thread: StartThread) -> Flight[bool] | None:
+    def pending_import(self) -> Flight[bool] | None:
         """Return the import that has to be finished before the first fetch."""
 
     def fetch(self, until: float) -> Credentials:
@@ -186,7 +186,7 @@ class CredentialsCache:
 
     def import_http_client(self, timeout: float = 0.0) -> bool:
         """Import what a fetch needs; returns whether that is done after ``timeout`` seconds."""
-        pending = self._source.pending_import(self._start_thread)
+        pending = self._source.pending_import()
         return pending is None or pending.wait(timeout) is not None
 
     def latest(self) -> Record:
@@ -276,10 +276,10 @@ class CredentialsCache:
             return outcome
 
     def _import_first(self) -> Steps[None]:
-        while (pending := self._source.pending_import(self._start_thread)) is not None:
+        while (pending := self._source.pending_import()) is not None:
             outcome = yield pending, LAUNCH_GRACE
             if outcome is None:
-                pending.launch_again(self._start_thread)
+                pending.launch_again(start_daemon_thread)
                 outcome = yield pending, IMPORT_LIMIT
             if outcome is not None:
                 return  # a failed import is reported by the fetch

@@ -27,7 +27,7 @@ from ecs_role_creds.errors import (
     NoRoleAttachedError,
     RoleMismatchError,
 )
-from ecs_role_creds.flight import Flight, StartThread
+from ecs_role_creds.flight import Flight
 from ecs_role_creds.retries import CHECK_ADDRESS, Limits, RetryingClient
 from ecs_role_creds.role_document import parse_role_document, remaining_life
 from ecs_role_creds.settings import DISABLED_MESSAGE, Settings, is_role_name
@@ -89,9 +89,9 @@ class MetadataClient:
         self.mode: str | None = None
         """``"hardening"`` or ``"normal"``, as last found; ``None`` before."""
 
-    def pending_import(self, start_thread: StartThread) -> Flight[bool] | None:
+    def pending_import(self) -> Flight[bool] | None:
         """Return the import of the HTTP client that :meth:`fetch` needs; ``None`` if it is done."""
-        return preload.pending_import(start_thread)
+        return preload.pending_import()
 
     def fetch(self, until: float) -> Credentials:
         """Ask for the role's current credentials.

@@ -13,7 +13,7 @@ import sys
 import threading
 
 from ecs_role_creds.errors import CredentialsError
-from ecs_role_creds.flight import Flight, StartThread
+from ecs_role_creds.flight import Flight, start_daemon_thread
 
 IMPORT_LIMIT = 60.0
 """Seconds to wait for the import: 0.1 s is usual, a few where many processes start at once."""
@@ -30,13 +30,11 @@ _lock = threading.RLock()
 _fork_has_lock: list[bool] = []
 
 
-def pending_import(start_thread: StartThread) -> Flight[bool] | None:
+def pending_import() -> Flight[bool] | None:
     """Return the import that a caller has to wait for; ``None`` once the client is imported.
 
-    An import that fails counts as finished. The fetch then tries again, and reports the error.
-
-    Args:
-        start_thread: Runs the import elsewhere; it runs here if no thread can be started.
+    It runs on this thread if no other can be started. An import that fails counts as finished: the
+    fetch then tries again, and reports the error.
 
     Raises:
         CredentialsError: This call is made from inside the import, which cannot end before the
@@ -50,7 +48,7 @@ def pending_import(start_thread: StartThread) -> Flight[bool] | None:
             "Cannot fetch credentials from inside the import of the HTTP client (requests), for "
             "example in a signal handler that interrupted it. Try again after the import."
         )
-    if not flight.is_launched and flight.is_started_here and not flight.launch(start_thread):
+    if not flight.is_launched and flight.is_started_here and not flight.launch(start_daemon_thread):
         flight.run()
     return None if _is_imported else flight
 

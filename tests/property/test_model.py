@@ -101,7 +101,7 @@ class SimulatedService:
     def forget_connections(self) -> None:
         self.forgotten += 1
 
-    def pending_import(self, start_thread: object) -> None:
+    def pending_import(self) -> None:
         """Nothing has to be imported."""
 
     def take_warning(self) -> None:

@@ -82,7 +82,7 @@ class _RealCache:
             clock=lambda: self._now,
         )
 
-    def pending_import(self, start_thread: object) -> None:
+    def pending_import(self) -> None:
         """Nothing has to be imported."""
 
     def take_warning(self) -> None:

@@ -119,7 +119,7 @@ class Service:
             raise MetadataServiceError("The metadata service returned 503.")
         return token
 
-    def pending_import(self, start_thread: object) -> None:
+    def pending_import(self) -> None:
         """Nothing has to be imported."""
 
     def take_warning(self) -> None:
