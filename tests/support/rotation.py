@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
-from ecs_role_creds.testing import FakeMetadataServer
+from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 from ecs_role_creds.testing.exchange import Request, Response
-from ecs_role_creds.testing.loopback import LoopbackServer
 
 CALLERS = 8
 CALLS = 3
@@ -101,14 +100,20 @@ def _check(signers: Sequence[str | None], sent_before: int, old: str, new: str) 
     assert set(signers[sent_before:]) == {new}
 
 
-class Recording(LoopbackServer):
-    """Mixed into a service, keeps every request as it was received, in ``received``."""
+class RecordingOss(FakeOss):
+    """A fake OSS that keeps every request as it was received."""
 
-    received: list[Request]
+    def __init__(self, metadata: FakeMetadataServer) -> None:
+        super().__init__(metadata, ["bucket"])
+        self.received: list[Request] = []
 
     def handle(self, request: Request) -> Response:
-        self.__dict__.setdefault("received", []).append(request)
+        self.received.append(request)
         return super().handle(request)
+
+    def signers(self) -> list[str | None]:
+        """The AccessKey ids that requests were signed with; ``None`` for one that was refused."""
+        return [one.access_key_id for one in self.requests]
 
 
 def assert_no_secret_in(received: Sequence[Request], metadata: FakeMetadataServer) -> None:

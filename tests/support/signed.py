@@ -11,7 +11,7 @@ import hmac
 import re
 import threading
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from ecs_role_creds.testing import FakeMetadataServer
@@ -94,7 +94,7 @@ def _hmac(digest: str, secret: str, text: str) -> str:
     return base64.b64encode(hmac.digest(secret.encode(), text.encode(), digest)).decode()
 
 
-def _groups(pattern: re.Pattern[str], request: Request) -> tuple[str, ...]:
+def _groups(pattern: re.Pattern[str], request: Request) -> Any:
     match = pattern.fullmatch(request.headers["authorization"])
     if match is None:
         raise ValueError("the Authorization header makes no sense")
@@ -112,6 +112,13 @@ def _derive(secret: str, *parts: str) -> bytes:
 def _pairs(request: Request) -> list[tuple[str, str]]:
     query = urlsplit(request.path).query
     return sorted(parse_qsl(query, keep_blank_values=True))
+
+
+def _query(request: Request) -> str:
+    """The sorted parameters, those without a value without its sign."""
+    return "&".join(
+        _quoted(name) + (f"={_quoted(value)}" if value else "") for name, value in _pairs(request)
+    )
 
 
 def _quoted(text: str) -> str:
@@ -163,6 +170,33 @@ def read_rpc(request: Request) -> Claim:
     )
 
 
+# OSS, signature version 2, which FakeOss does not know.
+
+_OSS2 = re.compile(r"OSS2 AccessKeyId:([^,]+)(?:,AdditionalHeaders:([^,]*))?,Signature:(\S+)")
+
+
+def read_oss_v2(request: Request) -> Claim:
+    """The claim in a request to OSS, signature version 2."""
+    access_key_id, additional, signature = _groups(_OSS2, request)
+    headers = request.headers
+    extra = sorted((additional or "").split(";")) if additional else []
+    named = sorted(name for name in headers if name.startswith("x-oss-") or name in extra)
+    query = _query(request)
+    text = "\n".join(
+        (
+            request.method,
+            headers.get("content-md5", ""),
+            headers.get("content-type", ""),
+            headers["date"],
+            *(f"{name}:{headers[name]}" for name in named),
+            ";".join(extra),
+            _quoted(unquote(urlsplit(request.path).path)) + (f"?{query}" if query else ""),
+        )
+    )
+    token = headers["x-oss-security-token"]
+    return Claim(access_key_id, token, signature, lambda secret: _hmac("sha256", secret, text))
+
+
 # Simple Log Service.
 
 
@@ -204,7 +238,9 @@ def read_log_v4(request: Request) -> Claim:
         (
             request.method,
             urlsplit(request.path).path,
-            "&".join(name + (f"={_quoted(value)}" if value else "") for name, value in _pairs(request)),
+            "&".join(
+                name + (f"={_quoted(value)}" if value else "") for name, value in _pairs(request)
+            ),
             *(f"{name}:{headers[name].strip()}" for name in named),
             "",
             ";".join(named),
@@ -271,8 +307,7 @@ def read_odps(request: Request, prefix: str) -> Claim:
     signed = {"content-md5": "", "content-type": ""} | {
         name: value
         for name, value in headers.items()
-        if name in ("content-md5", "content-type", "date")
-        or name.startswith("x-odps-")
+        if name in ("content-md5", "content-type", "date") or name.startswith("x-odps-")
     }
     text = "\n".join(
         (
