@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
-from ecs_role_creds.testing import FakeMetadataServer, FakeOss
-from ecs_role_creds.testing.exchange import Request, Response
+from ecs_role_creds.testing import FakeMetadataServer
+from ecs_role_creds.testing.exchange import Request
 
 CALLERS = 8
 CALLS = 3
@@ -98,22 +98,6 @@ def _check(signers: Sequence[str | None], sent_before: int, old: str, new: str) 
     assert set(signers[:sent_before]) <= {old, new}
     assert len(signers) - sent_before >= CALLERS * CALLS
     assert set(signers[sent_before:]) == {new}
-
-
-class RecordingOss(FakeOss):
-    """A fake OSS that keeps every request as it was received."""
-
-    def __init__(self, metadata: FakeMetadataServer) -> None:
-        super().__init__(metadata, ["bucket"])
-        self.received: list[Request] = []
-
-    def handle(self, request: Request) -> Response:
-        self.received.append(request)
-        return super().handle(request)
-
-    def signers(self) -> list[str | None]:
-        """The AccessKey ids that requests were signed with; ``None`` for one that was refused."""
-        return [one.access_key_id for one in self.requests]
 
 
 def assert_no_secret_in(received: Sequence[Request], metadata: FakeMetadataServer) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from ecs_role_creds.testing import FakeMetadataServer
-from ecs_role_creds.testing.exchange import Request, Response
+from ecs_role_creds.testing.exchange import IssuedCredentials, Request, Response
 from ecs_role_creds.testing.loopback import LoopbackServer
 
 
@@ -43,6 +43,7 @@ class SignedService(LoopbackServer):
         read: Finds the claim in a request.
         answer: What is answered, given the request and the credentials' secret.
         refuse: What is answered to a request that is refused, given the error code.
+        expired: The error code for credentials that have expired.
     """
 
     def __init__(
@@ -51,43 +52,56 @@ class SignedService(LoopbackServer):
         read: Callable[[Request], Claim],
         answer: Callable[[Request, str], Response],
         refuse: Callable[[str], Response] = lambda code: Response(403, code.encode()),
+        expired: str = "SecurityTokenExpired",
     ) -> None:
         super().__init__()
         self.received: list[Request] = []
         """Every request, oldest first."""
-        self.signers: list[str] = []
-        """The AccessKey ids of the requests that were answered."""
         self.refused: list[str] = []
-        """Why the others were not."""
-        self.revoked: dict[str, str] = {}
-        """AccessKey ids that are refused, and with which error code."""
+        """The error codes of those that were not believed."""
+        self.denies = False
+        """Whether nothing is allowed to anybody."""
+        self._signers: list[str | None] = []
         self._metadata = metadata
         self._read = read
         self._answer = answer
         self._refuse = refuse
+        self._expired = expired
         self._lock = threading.Lock()
 
+    def signers(self) -> list[str | None]:
+        """The AccessKey ids that requests were signed with; ``None`` for one that was refused."""
+        return list(self._signers)
+
     def handle(self, request: Request) -> Response:
+        try:
+            issued, code = self._verify(request)
+        except (KeyError, ValueError) as error:
+            issued, code = None, f"not signed: {error!r}"
         with self._lock:
             self.received.append(request)
-        try:
-            claim = self._read(request)
-        except (KeyError, ValueError) as error:
-            self.refused.append(f"not signed: {error!r}")
-            return self._refuse("AccessDenied")
-        issued = self._metadata.find_issued(claim.access_key_id)
-        code = self.revoked.get(claim.access_key_id)
-        if issued is None:
-            code = "unknown AccessKey id"
-        elif claim.security_token != issued.security_token:
-            code = "token of another AccessKey id"
-        elif claim.signature != claim.sign(issued.access_key_secret):
-            code = "signature of another secret"
-        with self._lock:
-            (self.signers if code is None else self.refused).append(code or claim.access_key_id)
-        if code is not None or issued is None:
+            self._signers.append(issued.access_key_id if issued and code is None else None)
+            if code is not None:
+                self.refused.append(code)
+        if issued is None or code is not None:
             return self._refuse(code or "")
+        if self.denies:
+            return self._refuse("AccessDenied")
         return self._answer(request, issued.access_key_secret)
+
+    def _verify(self, request: Request) -> tuple[IssuedCredentials | None, str | None]:
+        """The credentials that a request was signed with, and the error code if it is refused."""
+        claim = self._read(request)
+        issued = self._metadata.find_issued(claim.access_key_id)
+        if issued is None:
+            return None, "InvalidAccessKeyId"
+        if claim.security_token != issued.security_token:
+            return issued, "the token of another AccessKey id"
+        if claim.signature != claim.sign(issued.access_key_secret):
+            return issued, "the signature of another secret"
+        if self._metadata.now() >= issued.expiration:
+            return issued, self._expired
+        return issued, None
 
 
 def _hmac(digest: str, secret: str, text: str) -> str:
