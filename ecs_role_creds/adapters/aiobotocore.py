@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ecs_role_creds.adapters._provider import Provider, RequestSigner, resolve
 
 try:

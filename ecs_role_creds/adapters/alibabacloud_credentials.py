@@ -127,7 +127,5 @@ def from_client(client: Any) -> ClientProvider:
         TypeError: ``client`` is something else.
     """
     if isinstance(client, type) or not callable(getattr(client, "get_credential", None)):
-        raise TypeError(
-            f"client is {client!r}; pass an alibabacloud_credentials.client.Client()"
-        )
+        raise TypeError(f"client is {client!r}; pass an alibabacloud_credentials.client.Client()")
     return ClientProvider(client)

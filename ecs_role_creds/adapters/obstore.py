@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ecs_role_creds.credentials import Credentials
 
 try:
-    import obstore as _
+    import obstore  # noqa: F401
 except ImportError as error:
     raise ImportError(
         "ecs_role_creds.adapters.obstore needs obstore: pip install 'ecs-role-creds[obstore]'"

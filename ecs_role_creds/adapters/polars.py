@@ -7,7 +7,7 @@ import time
 from ecs_role_creds.adapters._provider import Provider, resolve
 
 try:
-    import polars as _
+    import polars  # noqa: F401
 except ImportError as error:
     raise ImportError(
         "ecs_role_creds.adapters.polars needs polars: pip install 'ecs-role-creds[polars]'"

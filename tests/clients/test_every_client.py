@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Mapping
 
 import pytest
-from support.clients import ASYNC, HEALS_THE_NEXT, RETRIES, SYNC
+from support import documents
+from support.clients import ASYNC, HEALS_NEXT, RETRIES, SYNC, Build, BuildAsync
 from support.rotation import (
     assert_no_secret_in,
     sign_through_a_rotation,
     sign_through_a_rotation_async,
 )
 
-from ecs_role_creds import EcsRamRoleCredentialsProvider
+from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
 from ecs_role_creds.testing import FakeMetadataServer
 
 pytestmark = [
@@ -23,21 +25,27 @@ pytestmark = [
 ]
 
 
-def by_name(builds: dict[str, object], names: list[str] | None = None) -> list[object]:
-    chosen = builds if names is None else {name: builds[name] for name in names if name in builds}
-    return [pytest.param(build, id=name) for name, build in chosen.items()]
+def parametrized(builds: Mapping[str, object], names: Iterable[str] | None = None):
+    chosen = [name for name in builds if names is None or name in names]
+    return pytest.mark.parametrize(
+        "build", [pytest.param(builds[name], id=name) for name in chosen]
+    )
 
 
-@pytest.mark.parametrize("build", by_name(SYNC))
-def test_through_a_rotation(build, ecs_metadata, provider) -> None:
+@parametrized(SYNC)
+def test_through_a_rotation(
+    build: Build, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
     with build(ecs_metadata, provider) as (service, call):
         sign_through_a_rotation(call, ecs_metadata, provider, service.signers)
         assert list(service.refused) == []
         assert_no_secret_in(service.received, ecs_metadata)
 
 
-@pytest.mark.parametrize("build", by_name(ASYNC))
-def test_through_a_rotation_in_coroutines(build, ecs_metadata, provider) -> None:
+@parametrized(ASYNC)
+def test_through_a_rotation_in_coroutines(
+    build: BuildAsync, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
     async def run() -> None:
         async with build(ecs_metadata, provider) as (service, call):
             await sign_through_a_rotation_async(call, ecs_metadata, provider, service.signers)
@@ -45,3 +53,133 @@ def test_through_a_rotation_in_coroutines(build, ecs_metadata, provider) -> None
             assert_no_secret_in(service.received, ecs_metadata)
 
     asyncio.run(run())
+
+
+@parametrized(SYNC)
+def test_nothing_is_kept_longer_than_the_provider_keeps_it(
+    build: Build, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    with build(ecs_metadata, provider) as (service, call):
+        call()
+        old = provider.get_credentials()
+        ecs_metadata.rotate()
+        provider.invalidate(old)
+        sent = len(service.signers())
+        call()
+        after = set(service.signers()[sent:])
+        assert after == {provider.get_credentials().access_key_id}
+        assert old.access_key_id not in after
+
+
+@parametrized(ASYNC)
+def test_nothing_is_kept_longer_in_coroutines(
+    build: BuildAsync, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    async def run() -> None:
+        async with build(ecs_metadata, provider) as (service, call):
+            await call()
+            old = provider.get_credentials()
+            ecs_metadata.rotate()
+            provider.invalidate(old)
+            sent = len(service.signers())
+            await call()
+            assert set(service.signers()[sent:]) == {provider.get_credentials().access_key_id}
+
+    asyncio.run(run())
+
+
+def texts(error: BaseException) -> str:
+    """The messages of an error and of all that it came from."""
+    told, link = [], error
+    while link is not None:
+        told += [str(link), str(getattr(link, "inner_exception", ""))]
+        link = link.__cause__ or link.__context__
+    return "\n".join(told)
+
+
+@parametrized(SYNC)
+def test_an_unreachable_metadata_service_is_told_of(
+    build: Build, ecs_metadata: FakeMetadataServer
+) -> None:
+    provider = EcsRamRoleCredentialsProvider(deadline=0.5)
+    ecs_metadata.stop()
+    with pytest.raises(errors.MetadataUnreachableError) as expected:
+        provider.get_credentials()
+    with build(ecs_metadata, provider) as (service, call):
+        with pytest.raises(Exception) as raised:  # noqa: PT011 (each client has its own)
+            call()
+        assert service.received == []
+    assert str(expected.value) in texts(raised.value)
+
+
+@parametrized(SYNC, RETRIES)
+def test_a_refused_token_is_replaced_and_the_request_sent_again(
+    build: Build, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    with build(ecs_metadata, provider) as (service, call):
+        call()
+        ecs_metadata.expire()
+        call()
+        assert len(service.refused) == 1
+        assert service.signers()[-1] == provider.get_credentials().access_key_id
+        assert documents(ecs_metadata) == 2
+
+
+@parametrized(ASYNC, RETRIES)
+def test_a_refused_token_is_replaced_in_coroutines(
+    build: BuildAsync, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    async def run() -> None:
+        async with build(ecs_metadata, provider) as (service, call):
+            await call()
+            ecs_metadata.expire()
+            await call()
+            assert len(service.refused) == 1
+            assert documents(ecs_metadata) == 2
+
+    asyncio.run(run())
+
+
+@parametrized(SYNC, HEALS_NEXT)
+def test_a_refused_token_is_replaced_for_the_next_request(
+    build: Build, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    with build(ecs_metadata, provider) as (service, call):
+        call()
+        ecs_metadata.expire()
+        with pytest.raises(Exception, match="SecurityTokenExpired"):
+            call()
+        call()
+        assert len(service.refused) == 1
+        assert documents(ecs_metadata) == 2
+
+
+@parametrized(SYNC, {*RETRIES, *HEALS_NEXT})
+def test_not_allowed_is_no_refusal_of_the_token(
+    build: Build, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    with build(ecs_metadata, provider) as (service, call):
+        call()
+        sent = len(service.received)
+        service.denies = True
+        with pytest.raises(Exception, match="AccessDenied"):
+            call()
+        assert len(service.received) == sent + 1
+        service.denies = False
+        call()
+        assert documents(ecs_metadata) == 1
+
+
+@parametrized(SYNC, {*RETRIES, *HEALS_NEXT})
+def test_a_late_refusal_leaves_newer_credentials_alone(
+    build: Build, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    with build(ecs_metadata, provider) as (service, call):
+        call()
+        ecs_metadata.expire()
+        service.when_refused = provider.refresh  # another thread's, while the answer is under way
+        with contextlib.suppress(Exception):
+            call()
+        call()
+        assert len(service.refused) == 1
+        assert documents(ecs_metadata) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from email.utils import formatdate
 from typing import NamedTuple, Protocol
 from xml.sax.saxutils import escape
 
@@ -16,6 +17,7 @@ class Service(Protocol):
     """What the tests look at: a ``SignedService`` or a ``RecordingOss``."""
 
     denies: bool
+    when_refused: Callable[[], object]
     received: list[Request]
 
     @property
@@ -53,10 +55,15 @@ class RecordingOss(FakeOss):
         super().__init__(metadata, ["bucket"])
         self.received: list[Request] = []
         self.denies = False
+        """Whether nothing is allowed to anybody."""
+        self.when_refused: Callable[[], object] = lambda: None
+        """Called before a refusal is sent."""
 
     def handle(self, request: Request) -> Response:
         self.received.append(request)
         response = super().handle(request)
+        if response.status == 403:
+            self.when_refused()
         return oss_error("AccessDenied") if self.denies else response
 
     def signers(self) -> list[str | None]:
@@ -66,4 +73,5 @@ class RecordingOss(FakeOss):
 def oss_error(code: str) -> Response:
     """What OSS answers to a request that it refuses."""
     body = f"<Error><Code>{escape(code)}</Code><Message>{escape(code)}</Message></Error>"
-    return Response(403, body.encode(), {"Content-Type": "application/xml"})
+    headers = {"Content-Type": "application/xml", "Date": formatdate(usegmt=True)}
+    return Response(403, body.encode(), headers)

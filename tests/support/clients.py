@@ -14,6 +14,9 @@ from datetime import datetime, timezone
 from io import BytesIO
 from typing import Any
 
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+from ecs_role_creds.testing import FakeMetadataServer
+from ecs_role_creds.testing.exchange import Request, Response
 from support.client import CONTENT, AsyncClient, Client, RecordingOss, oss_error
 from support.s3 import FakeS3
 from support.signed import (
@@ -27,10 +30,6 @@ from support.signed import (
     read_tablestore,
     sign_tablestore_answer,
 )
-
-from ecs_role_creds import EcsRamRoleCredentialsProvider
-from ecs_role_creds.testing import FakeMetadataServer
-from ecs_role_creds.testing.exchange import Request, Response
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -384,9 +383,7 @@ def project(request: Request, secret: str) -> Response:
 def pyodps(metadata: FakeMetadataServer, provider: Provider) -> Iterator[Client]:
     with SignedService(metadata, lambda one: read_odps(one, "/api"), project, oss_error) as service:
         account = CredentialProviderAccount(provider)
-        client: Any = ODPS(
-            account=account, project="project", endpoint=service.endpoint + "/api"
-        )
+        client: Any = ODPS(account=account, project="project", endpoint=service.endpoint + "/api")
 
         def call() -> None:
             got = client.get_project("project")
@@ -509,4 +506,4 @@ ASYNC: dict[str, BuildAsync] = {
 
 # What happens to the request whose token is refused, and to the next one.
 RETRIES = ["oss-v2 adapter", "product SDK adapter", "boto3"]
-HEALS_THE_NEXT = ["oss2 adapter"]
+HEALS_NEXT = ["oss2 adapter"]

@@ -61,6 +61,8 @@ class SignedService(LoopbackServer):
         """The error codes of those that were not believed."""
         self.denies = False
         """Whether nothing is allowed to anybody."""
+        self.when_refused: Callable[[], object] = lambda: None
+        """Called before a refusal is sent."""
         self._signers: list[str | None] = []
         self._metadata = metadata
         self._read = read
@@ -84,6 +86,7 @@ class SignedService(LoopbackServer):
             if code is not None:
                 self.refused.append(code)
         if issued is None or code is not None:
+            self.when_refused()
             return self._refuse(code or "")
         if self.denies:
             return self._refuse("AccessDenied")
