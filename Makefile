@@ -4,17 +4,38 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-all check soak model explore fleet fuzz mutants coverage security format bench clean
+.PHONY: demo test test-filesystems clients test-all check soak model explore fleet fuzz mutants coverage security format bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp test-filesystems
 	$(PYTEST) -m "not soak" -n auto
 
 # On every Python that pyproject.toml claims and this machine has; says which are missing.
 test-all: $(VENV)/all-pythons.stamp
 	$(BIN)/nox
+
+# ossfs pins another oss2, and s3fs another botocore, than everything else is tested with: they have
+# an environment of their own.
+FILESYSTEMS := .venv-filesystems
+
+test-filesystems: $(FILESYSTEMS)/filesystems.stamp
+	$(FILESYSTEMS)/bin/python -m pytest -n auto tests/clients/filesystems tests/clients/test_adapters.py
+
+$(FILESYSTEMS)/filesystems.stamp: pyproject.toml
+	$(PYTHON) -m venv $(FILESYSTEMS)
+	$(FILESYSTEMS)/bin/python -m pip install --quiet -e '.[filesystems]'
+	touch $@
+
+# The newest release of every client, and what was tested. Writes the table's "tested with".
+clients: $(VENV)/dev.stamp $(FILESYSTEMS)/filesystems.stamp
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy only-if-needed -e '.[dev]' \
+		$$($(BIN)/python tests/clients/versions.py --names)
+	$(FILESYSTEMS)/bin/python -m pip install --quiet --upgrade ossfs s3fs
+	$(PYTEST) -n auto tests/clients
+	$(MAKE) test-filesystems
+	$(BIN)/python tests/clients/versions.py --write
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -68,7 +89,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist demo-output mutants .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FILESYSTEMS) build dist demo-output mutants .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
