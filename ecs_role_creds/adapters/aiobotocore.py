@@ -5,9 +5,10 @@ from __future__ import annotations
 from ecs_role_creds.adapters._provider import Provider, RequestSigner, resolve
 
 try:
-    from aiobotocore import credentials as aws
-    from aiobotocore.session import AioSession
-    from botocore.credentials import CredentialProvider, ReadOnlyCredentials
+    # Another environment has it; pyright takes this very file for it.
+    from aiobotocore import credentials as aws  # pyright: ignore
+    from aiobotocore.session import AioSession  # pyright: ignore
+    from botocore.credentials import ReadOnlyCredentials
 except ImportError as error:
     raise ImportError(
         "ecs_role_creds.adapters.aiobotocore needs aiobotocore: pip install 'ecs-role-creds[s3fs]'"
@@ -62,11 +63,11 @@ class _Credentials(aws.AioCredentials):  # type: ignore[misc]
         )
 
 
-class _CredentialProvider(CredentialProvider):  # type: ignore[misc]
+class _CredentialProvider:
     METHOD = METHOD
+    CANONICAL_NAME = None
 
     def __init__(self, loaded: aws.AioCredentials) -> None:
-        super().__init__()
         self._loaded = loaded
 
     async def load(self) -> aws.AioCredentials:

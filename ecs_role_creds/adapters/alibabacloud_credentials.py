@@ -26,7 +26,7 @@ except ImportError as error:
 __all__ = ["ClientProvider", "CredentialsProvider", "from_client"]
 
 
-class CredentialsProvider(ICredentialsProvider):
+class CredentialsProvider(ICredentialsProvider):  # type: ignore[misc]
     """An ``ICredentialsProvider`` that hands out the SDK's own ``Credentials``.
 
     >>> from alibabacloud_credentials.client import Client
@@ -127,5 +127,8 @@ def from_client(client: Any) -> ClientProvider:
         TypeError: ``client`` is something else.
     """
     if isinstance(client, type) or not callable(getattr(client, "get_credential", None)):
-        raise TypeError(f"client is {client!r}; pass an alibabacloud_credentials.client.Client()")
+        raise TypeError(
+            f"client is of type {type(client).__name__}; pass an "
+            "alibabacloud_credentials.client.Client()"
+        )
     return ClientProvider(client)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from ecs_role_creds.adapters._provider import Provider, RequestSigner, resolve
-from ecs_role_creds.credentials import Credentials
 
 try:
     from alibabacloud_oss_v2.config import Config, load_default
@@ -41,8 +40,8 @@ class OssCredentialsProvider(CredentialsProvider):  # type: ignore[misc]
         self.retryer = _Retryer(self._signer)
         """A retryer for ``config.retryer``: the standard one, and refused tokens are replaced."""
 
-    def get_credentials(self) -> Credentials:
-        """Valid credentials, with the attributes that the clients read.
+    def get_credentials(self) -> Any:
+        """Valid :class:`~ecs_role_creds.Credentials`, with the attributes that the clients read.
 
         Raises:
             CredentialsError: There are no valid credentials, and the service gave none in time.

@@ -39,7 +39,7 @@ def config(provider: Provider | None = None, **options: Any) -> Config:
     Raises:
         TypeError: ``provider`` is not a provider.
     """
-    credential = _Credential(resolve(provider))
+    credential: Any = _Credential(resolve(provider))
     retry = options.pop("retry_options", None) or RetryOptions()
     again = RetryCondition(max_attempts=2, error_code=_RefusedCodes(credential))
     retry.retry_condition = [again, *retry.retry_condition]
