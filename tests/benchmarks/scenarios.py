@@ -37,6 +37,7 @@ from peers import (
     fresh_start,
 )
 from report import Bars, Lines, Section, seconds
+from signing import signed_request
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
@@ -675,6 +676,7 @@ def _side_by_side(code: str, count: int) -> list[Any]:
 
 ALL: tuple[Callable[[Scale], Section], ...] = (
     hot_path,
+    signed_request,
     import_time,
     cold_start,
     cold_start_together,
