@@ -20,7 +20,8 @@ PACKAGES = (
     "ecs-role-creds",
     "oss2",
     "alibabacloud-credentials",
-    "alibabacloud-tea",
+    "alibabacloud-oss-v2",
+    "alibabacloud-tea-openapi",
     "botocore",
     "requests",
 )
