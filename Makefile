@@ -28,10 +28,9 @@ $(FILESYSTEMS)/filesystems.stamp: pyproject.toml
 	$(FILESYSTEMS)/bin/python -m pip install --quiet -e '.[filesystems]'
 	touch $@
 
-# The newest release of every client, and what was tested. Writes the table's "tested with".
+# The newest release of every client, tested; writes the versions into docs/reference/clients.md.
 clients: $(VENV)/dev.stamp $(FILESYSTEMS)/filesystems.stamp
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy only-if-needed -e '.[dev]' \
-		$$($(BIN)/python tests/clients/versions.py --names)
+	$(BIN)/python -m pip install --quiet --upgrade $$($(BIN)/python tests/clients/versions.py --names)
 	$(FILESYSTEMS)/bin/python -m pip install --quiet --upgrade ossfs s3fs
 	$(PYTEST) -n auto tests/clients
 	$(MAKE) test-filesystems

@@ -19,7 +19,7 @@ FILESYSTEMS = ROOT / ".venv-filesystems" / "bin" / "python"
 PINNED = {"ossfs", "s3fs"}
 
 # A row of the table: the client's name on the package index, in code font, then its version.
-_ROW = re.compile(r"^\| `([\w.-]+)` \| ([^|]*) \|", re.MULTILINE)
+_ROW = re.compile(r"^\| `([\w.-]+)` \| (\d[\w.]*) \|", re.MULTILINE)
 _ASK = """
 import json, sys
 from importlib.metadata import version
