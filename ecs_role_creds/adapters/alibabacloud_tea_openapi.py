@@ -6,6 +6,7 @@ The clients take an :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` as
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from ecs_role_creds.adapters._provider import Provider, RequestSigner, resolve
@@ -40,7 +41,7 @@ def config(provider: Provider | None = None, **options: Any) -> Config:
         TypeError: ``provider`` is not a provider.
     """
     credential: Any = _Credential(resolve(provider))
-    retry = options.pop("retry_options", None) or RetryOptions()
+    retry = copy.copy(options.pop("retry_options", None) or RetryOptions())
     again = RetryCondition(max_attempts=2, error_code=_RefusedCodes(credential))
     retry.retry_condition = [again, *retry.retry_condition]
     return Config(credential=credential, retry_options=retry, **options)

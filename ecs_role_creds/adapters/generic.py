@@ -6,14 +6,13 @@ openly and does not renew itself: ask anew for each use, and keep it out of logs
 
 from __future__ import annotations
 
-from ecs_role_creds.credentials import Credentials
-from ecs_role_creds.provider import EcsRamRoleCredentialsProvider, default_provider
+from ecs_role_creds.adapters._provider import Provider, resolve
 
 __all__ = ["credentials_document", "credentials_environment", "credentials_tuple"]
 
 
 def credentials_tuple(
-    provider: EcsRamRoleCredentialsProvider | None = None,
+    provider: Provider | None = None,
 ) -> tuple[str, str, str]:
     """``(access_key_id, access_key_secret, security_token)``.
 
@@ -21,9 +20,10 @@ def credentials_tuple(
         provider: Where from; :func:`~ecs_role_creds.default_provider` if left out.
 
     Raises:
+        TypeError: ``provider`` is not a provider.
         CredentialsError: There are no valid credentials.
     """
-    credentials = _snapshot(provider)
+    credentials = resolve(provider).get_credentials()
     return (
         credentials.access_key_id,
         credentials.access_key_secret,
@@ -31,7 +31,7 @@ def credentials_tuple(
     )
 
 
-def credentials_document(provider: EcsRamRoleCredentialsProvider | None = None) -> dict[str, str]:
+def credentials_document(provider: Provider | None = None) -> dict[str, str]:
     """A dictionary in the keys of the metadata service's role document.
 
     ``AccessKeyId``, ``AccessKeySecret``, ``SecurityToken``, ``Expiration`` and ``Code``: what
@@ -41,9 +41,10 @@ def credentials_document(provider: EcsRamRoleCredentialsProvider | None = None) 
         provider: Where from; :func:`~ecs_role_creds.default_provider` if left out.
 
     Raises:
+        TypeError: ``provider`` is not a provider.
         CredentialsError: There are no valid credentials.
     """
-    credentials = _snapshot(provider)
+    credentials = resolve(provider).get_credentials()
     return {
         "AccessKeyId": credentials.access_key_id,
         "AccessKeySecret": credentials.access_key_secret,
@@ -54,7 +55,7 @@ def credentials_document(provider: EcsRamRoleCredentialsProvider | None = None) 
 
 
 def credentials_environment(
-    provider: EcsRamRoleCredentialsProvider | None = None,
+    provider: Provider | None = None,
 ) -> dict[str, str]:
     """Environment variables that Alibaba Cloud's SDKs and tools, and oss2, read credentials from.
 
@@ -64,6 +65,7 @@ def credentials_environment(
         provider: Where from; :func:`~ecs_role_creds.default_provider` if left out.
 
     Raises:
+        TypeError: ``provider`` is not a provider.
         CredentialsError: There are no valid credentials.
     """
     access_key_id, access_key_secret, security_token = credentials_tuple(provider)
@@ -75,7 +77,3 @@ def credentials_environment(
         "OSS_ACCESS_KEY_SECRET": access_key_secret,
         "OSS_SESSION_TOKEN": security_token,
     }
-
-
-def _snapshot(provider: EcsRamRoleCredentialsProvider | None) -> Credentials:
-    return (default_provider() if provider is None else provider).get_credentials()

@@ -110,6 +110,27 @@ def test_wrong_provider_is_refused_when_it_is_passed(
             build(given)
 
 
+@pytest.mark.parametrize(
+    ("name", "builder"),
+    [(name, builder) for name in INSTALLED for builder in BUILDERS[name]],
+)
+def test_no_text_form_shows_a_secret(
+    name: str, builder: str, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    built = getattr(adapter(name), builder)(provider)
+    secrets = provider.get_credentials()
+    shown = f"{built} {built!r} {getattr(built, '__dict__', '')}"
+    assert secrets.access_key_secret not in shown
+    assert secrets.security_token not in shown
+
+
+def test_generic_shapes_take_providers_only() -> None:
+    from ecs_role_creds.adapters import generic
+
+    with pytest.raises(TypeError, match="provider is an object of type str"):
+        generic.credentials_tuple("LTAI-FAKE")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_adapters_are_thin(path: Path) -> None:
     """Fewer than 80 lines that are no docstring, comment or blank."""

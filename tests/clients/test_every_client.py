@@ -112,6 +112,25 @@ def test_an_unreachable_metadata_service_is_told_of(
     assert str(expected.value) in texts(raised.value)
 
 
+@parametrized(ASYNC)
+def test_an_unreachable_metadata_service_is_told_of_in_coroutines(
+    build: BuildAsync, ecs_metadata: FakeMetadataServer
+) -> None:
+    provider = EcsRamRoleCredentialsProvider(deadline=0.5)
+    ecs_metadata.stop()
+    with pytest.raises(errors.MetadataUnreachableError) as expected:
+        provider.get_credentials()
+
+    async def run() -> str:
+        async with build(ecs_metadata, provider) as (service, call):
+            with pytest.raises(Exception) as raised:  # noqa: PT011 (each client has its own)
+                await call()
+            assert service.received == []
+            return texts(raised.value)
+
+    assert str(expected.value) in asyncio.run(run())
+
+
 @parametrized(SYNC, RETRIES)
 def test_a_refused_token_is_replaced_and_the_request_sent_again(
     build: Build, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider

@@ -108,11 +108,10 @@ def test_oss2_sees_the_refusal_of_a_head_request(
 def test_product_sdk_keeps_retry_options_of_ones_own(
     provider: EcsRamRoleCredentialsProvider,
 ) -> None:
-    own = RetryCondition(max_attempts=3, error_code=["Throttling"])
-    config = alibabacloud_tea_openapi.config(
-        provider, retry_options=RetryOptions(retry_condition=[own]), region_id="cn-fake-1"
-    )
-    assert config.retry_options.retry_condition[1:] == [own]
+    own = RetryOptions(retry_condition=[RetryCondition(max_attempts=3, error_code=["Throttling"])])
+    config = alibabacloud_tea_openapi.config(provider, retry_options=own, region_id="cn-fake-1")
+    assert config.retry_options.retry_condition[1:] == own.retry_condition
+    assert len(own.retry_condition) == 1
     assert config.region_id == "cn-fake-1"
 
 
