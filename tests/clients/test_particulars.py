@@ -68,6 +68,26 @@ def test_oss_v2_under_polling_never_holds_up_the_event_loop(
         asyncio.run(run())
 
 
+def test_oss_v2_can_be_kept_from_waiting_on_the_event_loop(
+    ecs_metadata: FakeMetadataServer,
+) -> None:
+    provider = EcsRamRoleCredentialsProvider(deadline=60)
+    never_waits: Any = SimpleNamespace(get_credentials=provider.get_credentials_nowait)
+
+    async def run() -> None:
+        async with clients.ASYNC["oss-v2"](ecs_metadata, never_waits) as (service, call):
+            ecs_metadata.hang()
+            with pytest.raises(oss_v2.exceptions.OperationError):
+                await call()
+            assert provider.status().is_refreshing
+            assert service.received == []
+            ecs_metadata.recover()
+            await provider.get_credentials_async()
+            await call()
+
+    asyncio.run(run())
+
+
 def test_oss_v2_provider_is_one_of_the_sdk(ecs_metadata: FakeMetadataServer) -> None:
     adapter = alibabacloud_oss_v2.OssCredentialsProvider()
     assert isinstance(adapter, oss_v2.credentials.CredentialsProvider)
