@@ -11,8 +11,11 @@ from support import documents
 from support.clients import ASYNC, HEALS_NEXT, RETRIES, SYNC, Build, BuildAsync
 from support.rotation import (
     assert_no_secret_in,
+    check_nothing_outlives_invalidate,
+    check_unreachable_is_told_of,
     sign_through_a_rotation,
     sign_through_a_rotation_async,
+    texts,
 )
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
@@ -59,16 +62,8 @@ def test_through_a_rotation_in_coroutines(
 def test_nothing_is_kept_longer_than_the_provider_keeps_it(
     build: Build, ecs_metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
 ) -> None:
-    with build(ecs_metadata, provider) as (service, call):
-        call()
-        old = provider.get_credentials()
-        ecs_metadata.rotate()
-        provider.invalidate(old)
-        sent = len(service.signers())
-        call()
-        after = set(service.signers()[sent:])
-        assert after == {provider.get_credentials().access_key_id}
-        assert old.access_key_id not in after
+    with build(ecs_metadata, provider) as client:
+        check_nothing_outlives_invalidate(client, ecs_metadata, provider)
 
 
 @parametrized(ASYNC)
@@ -88,28 +83,11 @@ def test_nothing_is_kept_longer_in_coroutines(
     asyncio.run(run())
 
 
-def texts(error: BaseException) -> str:
-    """The messages of an error and of all that it came from."""
-    told, link = [], error
-    while link is not None:
-        told += [str(link), str(getattr(link, "inner_exception", ""))]
-        link = link.__cause__ or link.__context__
-    return "\n".join(told)
-
-
 @parametrized(SYNC)
 def test_an_unreachable_metadata_service_is_told_of(
     build: Build, ecs_metadata: FakeMetadataServer
 ) -> None:
-    provider = EcsRamRoleCredentialsProvider(deadline=0.5)
-    ecs_metadata.stop()
-    with pytest.raises(errors.MetadataUnreachableError) as expected:
-        provider.get_credentials()
-    with build(ecs_metadata, provider) as (service, call):
-        with pytest.raises(Exception) as raised:  # noqa: PT011 (each client has its own)
-            call()
-        assert service.received == []
-    assert str(expected.value) in texts(raised.value)
+    check_unreachable_is_told_of(build, ecs_metadata)
 
 
 @parametrized(ASYNC)

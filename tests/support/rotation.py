@@ -6,10 +6,14 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
-from ecs_role_creds import EcsRamRoleCredentialsProvider
+import pytest
+
+from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
 from ecs_role_creds.testing import FakeMetadataServer
 from ecs_role_creds.testing.exchange import Request
+from support.client import Client
 
 CALLERS = 8
 CALLS = 3
@@ -98,6 +102,47 @@ def _check(signers: Sequence[str | None], sent_before: int, old: str, new: str) 
     assert set(signers[:sent_before]) <= {old, new}
     assert len(signers) - sent_before >= CALLERS * CALLS
     assert set(signers[sent_before:]) == {new}
+
+
+def check_nothing_outlives_invalidate(
+    client: Client, metadata: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
+) -> None:
+    """Check that the request after ``invalidate()`` is signed with the new credentials."""
+    client.call()
+    old = provider.get_credentials()
+    metadata.rotate()
+    provider.invalidate(old)
+    sent = len(client.service.signers())
+    client.call()
+    after = set(client.service.signers()[sent:])
+    assert after == {provider.get_credentials().access_key_id}
+    assert old.access_key_id not in after
+
+
+def check_unreachable_is_told_of(
+    build: Callable[..., AbstractContextManager[Client]], metadata: FakeMetadataServer
+) -> None:
+    """Check that the error of a client has the message of the provider's in it."""
+    provider = EcsRamRoleCredentialsProvider(deadline=0.5)
+    metadata.stop()
+    with pytest.raises(errors.MetadataUnreachableError) as expected:
+        provider.get_credentials()
+    with build(metadata, provider) as client:
+        with pytest.raises(Exception) as raised:  # noqa: PT011 (each client has its own)
+            client.call()
+        assert client.service.received == []
+    assert str(expected.value) in texts(raised.value)
+
+
+def texts(error: BaseException) -> str:
+    """The messages of an error and of all that it came from."""
+    told: list[str] = []
+    link: BaseException | None = error
+    while link is not None:
+        # The second is what the product SDKs keep the error in that they caught.
+        told += [str(link), str(getattr(link, "inner_exception", ""))]
+        link = link.__cause__ or link.__context__
+    return "\n".join(told)
 
 
 def assert_no_secret_in(received: Sequence[Request], metadata: FakeMetadataServer) -> None:

@@ -24,10 +24,15 @@ import pytest
 import s3fs
 from support import documents
 from support.client import CONTENT, Client, RecordingOss
-from support.rotation import assert_no_secret_in, sign_through_a_rotation
+from support.rotation import (
+    assert_no_secret_in,
+    check_nothing_outlives_invalidate,
+    check_unreachable_is_told_of,
+    sign_through_a_rotation,
+)
 from support.s3 import FakeS3
 
-from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
+from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.adapters import aiobotocore, ossfs
 from ecs_role_creds.testing import FakeMetadataServer
 
@@ -114,33 +119,15 @@ def test_through_a_rotation(
 def test_nothing_is_kept_longer_than_the_provider_keeps_it(
     build: Build, ecs_metadata: FakeMetadataServer, provider: Provider
 ) -> None:
-    with build(ecs_metadata, provider) as (service, call):
-        call()
-        ecs_metadata.rotate()
-        provider.invalidate(provider.get_credentials())
-        sent = len(service.signers())
-        call()
-        assert set(service.signers()[sent:]) == {provider.get_credentials().access_key_id}
-        assert documents(ecs_metadata) == 2
+    with build(ecs_metadata, provider) as client:
+        check_nothing_outlives_invalidate(client, ecs_metadata, provider)
 
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_an_unreachable_metadata_service_is_told_of(
     build: Build, ecs_metadata: FakeMetadataServer
 ) -> None:
-    provider = EcsRamRoleCredentialsProvider(deadline=0.5)
-    ecs_metadata.stop()
-    with pytest.raises(errors.MetadataUnreachableError) as expected:
-        provider.get_credentials()
-    with build(ecs_metadata, provider) as (service, call):
-        with pytest.raises(Exception) as raised:  # noqa: PT011 (each client has its own)
-            call()
-        assert service.received == []
-    told, link = "", raised.value
-    while link is not None:
-        told += str(link)
-        link = link.__cause__ or link.__context__
-    assert str(expected.value) in told
+    check_unreachable_is_told_of(build, ecs_metadata)
 
 
 def test_ossfs_replaces_a_refused_token_for_the_next_request(
