@@ -23,6 +23,9 @@ from darabonba.core import DaraCore
 from peers import ALIBABA, GUIDE, OSS2, OURS, ROLE, Parts, Peer, fresh_start
 from report import Section, seconds
 
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+from ecs_role_creds.adapters import alibabacloud_oss_v2, alibabacloud_tea_openapi
+from ecs_role_creds.adapters.oss2 import OssCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
 
 if TYPE_CHECKING:
@@ -136,23 +139,34 @@ class Signer(NamedTuple):
     Attributes:
         build: Makes a call of it.
         static: The client's own provider of static keys.
+        adapted: What this library's adapter for the client makes of a provider.
         peers: The others, each with what its getter has to be wrapped in.
     """
 
     build: Callable[[Any], Callable[[], object]]
     static: Callable[[Parts], Any]
+    adapted: Callable[[Any], Any]
     peers: tuple[tuple[Peer, Callable[[Callable[[], Any]], Any]], ...]
 
 
 SIGNERS = {
     "oss2 V4": Signer(
-        call_oss2, _static_for_oss2, ((OURS, Held), (OSS2, Held), (ALIBABA, Held), (GUIDE, Held))
+        call_oss2,
+        _static_for_oss2,
+        OssCredentialsProvider,
+        ((OURS, Held), (OSS2, Held), (ALIBABA, Held), (GUIDE, Held)),
     ),
     "alibabacloud-oss-v2": Signer(
-        call_oss_v2, _static_for_oss_v2, ((OURS, Held), (ALIBABA, _for_oss_v2))
+        call_oss_v2,
+        _static_for_oss_v2,
+        alibabacloud_oss_v2.OssCredentialsProvider,
+        ((OURS, Held), (ALIBABA, _for_oss_v2)),
     ),
     "tea-openapi": Signer(
-        call_tea_openapi, _static_for_tea_openapi, ((OURS, Held), (ALIBABA, _for_tea_openapi))
+        call_tea_openapi,
+        _static_for_tea_openapi,
+        lambda provider: alibabacloud_tea_openapi.config(provider).credential,
+        ((OURS, Held), (ALIBABA, _for_tea_openapi)),
     ),
 }
 CALLS_A_ROUND = 10
@@ -167,7 +181,9 @@ def signed_request(scale: Scale) -> Section:
                 peer.name: shape(peer.build(server.endpoint, False).get)
                 for peer, shape in signer.peers
             }
-            shaped[OURS.name].get_credentials()
+            ours = EcsRamRoleCredentialsProvider(ROLE, endpoint=server.endpoint)
+            ours.get_credentials()
+            shaped["ecs_role_creds, its adapter"] = signer.adapted(ours)
             issued = server.issued[0]
             parts = Parts(issued.access_key_id, issued.access_key_secret, issued.security_token)
             calls = {
