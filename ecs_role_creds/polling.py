@@ -42,6 +42,11 @@ class PollingSwitch:
         poller = self._latest().poller
         return poller is not None and poller.is_alive
 
+    @property
+    def starts(self) -> int:
+        """How many calls of :meth:`start` have not been undone by :meth:`stop`, in this process."""
+        return self._latest().starts
+
     def start(self) -> None:
         """Request polling.
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakValueDictionary
 
 from ecs_role_creds import sharing
 from ecs_role_creds.cache import CredentialsCache
@@ -19,7 +20,12 @@ from ecs_role_creds.metadata import MetadataClient
 from ecs_role_creds.polling import PollingSwitch
 from ecs_role_creds.reporting import RotationCallbacks
 from ecs_role_creds.schedule import MIN_PAUSE
-from ecs_role_creds.settings import DEFAULT_DEADLINE, MAX_SESSION_TOKEN_TTL, Settings
+from ecs_role_creds.settings import (
+    DEFAULT_DEADLINE,
+    DEFAULT_ENDPOINT,
+    MAX_SESSION_TOKEN_TTL,
+    Settings,
+)
 
 if TYPE_CHECKING:
     import requests
@@ -79,6 +85,12 @@ class Runtime(NamedTuple):
     start_thread: StartThread = start_daemon_thread
 
 
+# For ecs_role_creds.testing.redirect: every provider that is referenced somewhere (by id, because a
+# subclass may not be hashable), and the runtimes of endpoints that have another than the default.
+_living: WeakValueDictionary[int, EcsRamRoleCredentialsProvider] = WeakValueDictionary()
+_runtimes: dict[str, Runtime] = {}
+
+
 class EcsRamRoleCredentialsProvider:
     """Provides the STS credentials of the ECS instance's RAM role, for as long as it is held.
 
@@ -124,20 +136,23 @@ class EcsRamRoleCredentialsProvider:
             disable_imds_v1=disable_imds_v1,
             session_token_ttl=session_token_ttl,
         )
+        self._has_explicit_endpoint = endpoint is not None
         self._take(settings, runtime)
 
     def _take(self, settings: Settings, runtime: Runtime | None) -> None:
         self._settings = settings
         self._runtime = runtime
-        self._callbacks = RotationCallbacks()
-        self._runtime_or_default = runtime or Runtime()
+        if not hasattr(self, "_callbacks"):  # else the testing kit replaces the cache
+            self._callbacks = RotationCallbacks()
+        used = self._runtime_or_default = runtime or _runtimes.get(settings.endpoint) or Runtime()
         if runtime is None:
             cache = sharing.shared_cache(
-                settings, lambda on_landing: _build_cache(settings, Runtime(), on_landing)
+                settings, lambda on_landing: _build_cache(settings, used, on_landing)
             )
         else:
-            cache = sharing.track(_build_cache(settings, runtime, lambda: None))
+            cache = sharing.track(_build_cache(settings, used, lambda: None))
         self._use(cache)
+        _living[id(self)] = self
 
     def _use(self, cache: CredentialsCache) -> None:
         """Take credentials from this cache from now on."""
@@ -403,6 +418,7 @@ class EcsRamRoleCredentialsProvider:
         return self._settings
 
     def __setstate__(self, settings: Settings) -> None:
+        self._has_explicit_endpoint = settings.endpoint != DEFAULT_ENDPOINT
         self._take(settings.arriving(), None)
 
 
