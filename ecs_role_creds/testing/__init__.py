@@ -1,6 +1,7 @@
-"""For tests, yours and the library's own: a fake metadata service, and a fake OSS.
+"""A fake metadata service and a fake OSS, for your tests and the library's own.
 
-Works without pytest; with it, fixtures come by themselves (see ``plugin``).
+Works without pytest. With pytest, the fixtures of ``plugin`` are available once the package is
+installed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from ecs_role_creds.testing.metadata.mock import fake_metadata
     from ecs_role_creds.testing.metadata.server import FakeMetadataServer
     from ecs_role_creds.testing.oss.server import FakeOss
+    from ecs_role_creds.testing.redirect import forget_credentials
 
 __all__ = [
     "FakeMetadataServer",
@@ -21,6 +23,7 @@ __all__ = [
     "RecordedRequest",
     "VirtualClock",
     "fake_metadata",
+    "forget_credentials",
 ]
 
 _MODULES = {
@@ -30,6 +33,7 @@ _MODULES = {
     "RecordedRequest": "exchange",
     "VirtualClock": "clock",
     "fake_metadata": "metadata.mock",
+    "forget_credentials": "redirect",
 }
 
 

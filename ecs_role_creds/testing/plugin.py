@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures around the fake metadata service, there as soon as the package is.
+"""The pytest plugin: fixtures around the fake metadata service, loaded with the package.
 
 Imports nothing but pytest until a fixture is used.
 """
@@ -6,7 +6,8 @@ Imports nothing but pytest until a fixture is used.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,23 +16,45 @@ if TYPE_CHECKING:
     from ecs_role_creds.testing import FakeMetadataServer
 
 REAL_ADDRESS = "100.100.100.200"
-_MARKER_OPTIONS = {"role", "life", "mode"}
-_VARIABLES = (
-    "ALIBABA_CLOUD_ECS_METADATA",
-    "ALIBABA_CLOUD_ECS_METADATA_DISABLED",
-    "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT",
-    "ALIBABA_CLOUD_IMDSV1_DISABLE",
-    "ALIBABA_CLOUD_IMDSV1_DISABLED",
-)
+_REAL_ADDRESSES = (REAL_ADDRESS, f"::ffff:{REAL_ADDRESS}")
+_MARKER_OPTIONS = {"role", "life", "mode", "clock"}
+_OPTION = "no_real_metadata"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the option for ``pytest.ini``."""
+    parser.addini(
+        _OPTION,
+        f"Have every connection to the real metadata service ({REAL_ADDRESS}) fail, from the start "
+        "of the run to its end (default: false)",
+        type="bool",
+        default=False,
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker."""
+    """Declare the marker; begin to guard the real address, if the run asks for it."""
     config.addinivalue_line(
         "markers",
-        "ecs_metadata(role=..., life=..., mode=...): the fake metadata server of this test, as the "
-        "ecs_metadata fixture gives it",
+        "ecs_metadata(role=..., life=..., mode=..., clock=...): the fake metadata server that the "
+        "ecs_metadata fixture gives this test",
     )
+    if config.getini(_OPTION):
+        guard = contextlib.ExitStack()
+        guard.enter_context(_real_address_guarded())
+        config.add_cleanup(guard.close)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a marker that has no effect."""
+    marked = [one for one, _ in item.iter_markers_with_node("ecs_metadata") if one is item]
+    if marked and "ecs_metadata" not in getattr(item, "fixturenames", ()):
+        pytest.fail(
+            f"{item.nodeid} has the ecs_metadata marker, but does not use the ecs_metadata "
+            "fixture, so the marker has no effect. Add ecs_metadata to the test's arguments, or "
+            'mark the test with @pytest.mark.usefixtures("ecs_metadata") too.',
+            pytrace=False,
+        )
 
 
 @pytest.fixture
@@ -53,45 +76,105 @@ def ecs_metadata_mode() -> str:
 
 
 @pytest.fixture
+def ecs_metadata_clock() -> Callable[[], float] | None:
+    """Its clock, for example a ``VirtualClock``; ``None`` means real time. Override it likewise."""
+    return None
+
+
+@pytest.fixture
 def ecs_metadata(
     request: pytest.FixtureRequest,
     ecs_metadata_role: str | None,
     ecs_metadata_life: float,
     ecs_metadata_mode: Any,
+    ecs_metadata_clock: Callable[[], float] | None,
 ) -> Iterator[FakeMetadataServer]:
-    """A fake metadata server for this test, which the environment points at.
+    """A fake metadata server for this test.
 
-    The caches of ``ecs_role_creds`` are empty before and after; the environment is restored.
+    The environment points at it, and so does every provider that has no explicit endpoint,
+    including those built before the test. Each of them starts with an empty cache, and has an empty
+    cache again after the test. With a clock, they use that clock too.
     """
-    from ecs_role_creds.testing import FakeMetadataServer
-
-    options = {"role": ecs_metadata_role, "life": ecs_metadata_life, "mode": ecs_metadata_mode}
+    options = {
+        "role": ecs_metadata_role,
+        "life": ecs_metadata_life,
+        "mode": ecs_metadata_mode,
+        "clock": ecs_metadata_clock,
+    }
     options.update(_marked(request.node))
-    with FakeMetadataServer(**options) as server, _pointed_at(server):
+    with _serving(**options) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def ecs_metadata_session() -> Iterator[FakeMetadataServer]:
-    """One fake metadata server for the whole run, which the environment points at."""
-    from ecs_role_creds.testing import FakeMetadataServer
-
-    with FakeMetadataServer() as server, _pointed_at(server):
+    """One fake metadata server for the whole run; see ``ecs_metadata``."""
+    with _serving() as server:
         yield server
 
 
 @pytest.fixture
-def no_real_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every connection to the real metadata service fail, saying so.
+def no_real_metadata() -> Iterator[None]:
+    """Have every connection to the real metadata service fail, with an error that says so.
 
-    For a whole run: ``pytest.ini``'s ``usefixtures = no_real_metadata``.
+    For a whole run, set ``no_real_metadata = true`` in ``pytest.ini`` instead.
     """
-    import socket
+    with _real_address_guarded():
+        yield
 
+
+def _marked(node: pytest.Item) -> dict[str, Any]:
+    """The options of a test's markers; one on the test itself takes precedence over its class's."""
+    options: dict[str, Any] = {}
+    said_by: dict[str, Any] = {}
+    for holder, marker in node.iter_markers_with_node("ecs_metadata"):
+        if marker.args or not set(marker.kwargs) <= _MARKER_OPTIONS:
+            raise pytest.UsageError(
+                f"{node.nodeid}: the ecs_metadata marker takes role=, life=, mode= and clock= only"
+            )
+        for name, value in marker.kwargs.items():
+            if said_by.setdefault(name, holder) is not holder:
+                continue  # the test's own marker has said it
+            if options.setdefault(name, value) != value:
+                raise pytest.UsageError(
+                    f"{node.nodeid}: two ecs_metadata markers contradict each other about {name}: "
+                    f"{options[name]!r} and {value!r}"
+                )
+    return options
+
+
+@contextlib.contextmanager
+def _serving(clock: Any = None, **options: Any) -> Iterator[FakeMetadataServer]:
+    from ecs_role_creds.testing import FakeMetadataServer
+    from ecs_role_creds.testing.redirect import redirected
+
+    if clock is not None:
+        clock = options["clock"] = _checked_clock(clock)
+    with (
+        FakeMetadataServer(**options) as server,
+        redirected(server.environment, server.endpoint, clock),
+    ):
+        yield server
+
+
+def _checked_clock(clock: Any) -> Callable[[], float]:
+    """A clock; built here where its class was given, so that each test has its own."""
+    if isinstance(clock, type):
+        clock = clock()
+    if not callable(clock) or not isinstance(clock(), (int, float)):
+        raise pytest.UsageError(
+            f"clock is {clock!r}; pass VirtualClock, a VirtualClock(), or another function that "
+            "returns seconds since the epoch"
+        )
+    return clock  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _real_address_guarded() -> Iterator[None]:
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
     def refuse(address: Any) -> None:
-        if isinstance(address, tuple) and address[0] == REAL_ADDRESS:
+        if isinstance(address, tuple) and address[0] in _REAL_ADDRESSES:
             raise ConnectionRefusedError(
                 f"a test tried to reach the real metadata service at {REAL_ADDRESS}; "
                 "use the ecs_metadata fixture"
@@ -105,41 +188,7 @@ def no_real_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
         refuse(address)
         return connect_ex(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
-    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
-
-
-def _marked(node: pytest.Item) -> dict[str, Any]:
-    """What the test's markers say; a nearer one, as on the test itself, wins over its class's."""
-    options: dict[str, Any] = {}
-    said_by: dict[str, Any] = {}
-    for holder, marker in node.iter_markers_with_node("ecs_metadata"):
-        if marker.args or not set(marker.kwargs) <= _MARKER_OPTIONS:
-            raise pytest.UsageError(
-                f"{node.nodeid}: the ecs_metadata marker takes role=, life= and mode= only"
-            )
-        for name, value in marker.kwargs.items():
-            if said_by.setdefault(name, holder) is not holder:
-                continue  # a nearer one has said it
-            if options.setdefault(name, value) != value:
-                raise pytest.UsageError(
-                    f"{node.nodeid}: two ecs_metadata markers contradict each other about {name}: "
-                    f"{options[name]!r} and {value!r}"
-                )
-    return options
-
-
-@contextlib.contextmanager
-def _pointed_at(server: FakeMetadataServer) -> Iterator[None]:
-    from ecs_role_creds.provider import forget_shared
-
     with pytest.MonkeyPatch.context() as patch:
-        for name in _VARIABLES:
-            patch.delenv(name, raising=False)
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        forget_shared()
-        try:
-            yield
-        finally:
-            forget_shared()
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        yield

@@ -17,6 +17,9 @@ from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import Literal, get_args
 
+from cachetools import TLRUCache
+
+from ecs_role_creds.testing.clock import VirtualClock
 from ecs_role_creds.testing.exchange import (
     IssuedCredentials,
     PathKind,
@@ -110,7 +113,10 @@ class FakeMetadataService(Faults):
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 (fakes)
         self._lock = threading.RLock()
-        self._session_tokens: dict[str, float] = {}
+        # Each with the time it is valid until, and dropped then. Any number may be valid at once.
+        self._session_tokens: TLRUCache[str, float] = TLRUCache(
+            maxsize=math.inf, ttu=lambda _, until, __: until, timer=clock
+        )
         self._current: IssuedCredentials | None = None
         self._plain = {
             "/latest/meta-data/region-id": region_id,
@@ -161,6 +167,25 @@ class FakeMetadataService(Faults):
         """The service's time of day; a skewed ``Date`` does not change it."""
         return datetime.fromtimestamp(self._clock(), timezone.utc)
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The service's clock, as it was given."""
+        return self._clock
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on the :class:`~ecs_role_creds.testing.VirtualClock` of this service.
+
+        Raises:
+            RuntimeError: The service runs on real time, or on a clock that has another way to move.
+        """
+        if not isinstance(self._clock, VirtualClock):
+            raise RuntimeError(
+                "this service does not run on a VirtualClock, so its time cannot be moved; pass "
+                "clock=VirtualClock(), or mark the test with "
+                "@pytest.mark.ecs_metadata(clock=VirtualClock)"
+            )
+        self._clock.advance(seconds)
+
     def attach(self, role: str) -> None:
         """Attach a role.
 
@@ -202,7 +227,8 @@ class FakeMetadataService(Faults):
             now = datetime.fromtimestamp(math.floor(self._clock()), timezone.utc)
             self.issued = [one._replace(expiration=min(one.expiration, now)) for one in self.issued]
             if self._current is not None:
-                self._current = self._current._replace(expiration=now)
+                end = min(self._current.expiration, now)
+                self._current = self._current._replace(expiration=end)
 
     def find_issued(self, access_key_id: str) -> IssuedCredentials | None:
         """The credentials issued with this AccessKey id, valid or not."""
@@ -295,12 +321,8 @@ class FakeMetadataService(Faults):
         ttl = request.headers.get(TTL_HEADER, "")
         if not (ttl.isascii() and ttl.isdigit() and 1 <= int(ttl[:9]) <= MAX_TTL):
             return _page(400)
-        now = self._clock()
-        self._session_tokens = {
-            token: until for token, until in self._session_tokens.items() if now < until
-        }
         token = f"fake-session-token-{self._random.getrandbits(128):032x}=="
-        self._session_tokens[token] = now + int(ttl)
+        self._session_tokens[token] = self._clock() + int(ttl)
         return Response(200, token.encode(), {"Content-Type": "text/plain"})
 
     def _refuse(self, request: Request) -> Response | None:
@@ -311,7 +333,7 @@ class FakeMetadataService(Faults):
             # Documented: 403 here, where AWS says 401.
             return _page(403) if self._mode == "hardening-only" else None
         # An expired one is treated as an invalid one (inferred).
-        return None if self._clock() < self._session_tokens.get(token, 0.0) else _page(401)
+        return None if token in self._session_tokens else _page(401)
 
     def _document(self, role: str) -> Response:
         if self._current is None or self._is_rotation_due(self._current):
