@@ -62,8 +62,7 @@ def redirected(
     if clock is not None:
         providers._runtimes[endpoint] = _runtime_on(clock)
     providers.forget_shared()
-    for provider in _redirectable_providers():
-        _rebuild(provider, provider._settings._replace(endpoint=endpoint), provider._polling.starts)
+    _redirect_to(endpoint)
     try:
         with _following(clock):
             yield
@@ -76,6 +75,12 @@ def redirected(
         providers.forget_shared()
         for provider in _redirectable_providers():
             _restore(provider, saved.get(id(provider)), endpoint)
+
+
+def _redirect_to(endpoint: str) -> None:
+    # In a function of its own: no frame that lives on must keep a provider alive.
+    for provider in _redirectable_providers():
+        _rebuild(provider, provider._settings._replace(endpoint=endpoint), provider._polling.starts)
 
 
 class _Saved:

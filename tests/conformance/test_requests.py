@@ -253,6 +253,14 @@ def test_paused_rotation_hands_out_what_has_expired(
     assert server.is_valid(read_document(ask(server, DOCUMENT_PATH)))
 
 
+def test_what_has_expired_keeps_its_end(server: FakeMetadataServer, clock: VirtualClock) -> None:
+    server.rotation_paused = True
+    first = ask(server, DOCUMENT_PATH)
+    clock.advance(2 * SIX_HOURS)
+    server.expire()
+    assert ask(server, DOCUMENT_PATH).body == first.body
+
+
 # Other paths and methods
 
 

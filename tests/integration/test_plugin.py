@@ -59,6 +59,56 @@ class TestMarked:
         assert ecs_metadata.role == "test-role"
 """
 
+# An application that builds its provider when it is imported, and its tests.
+EARLY = """
+import pytest
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+from ecs_role_creds.errors import MetadataUnreachableError, NoRoleAttachedError
+from ecs_role_creds.testing import VirtualClock
+
+provider = EcsRamRoleCredentialsProvider()
+
+def test_the_fake_is_asked(ecs_metadata):
+    assert ecs_metadata.is_valid(provider.get_credentials())
+    assert len(ecs_metadata.issued) == 1
+
+@pytest.mark.ecs_metadata(role=None)
+def test_a_failure(ecs_metadata):
+    with pytest.raises(NoRoleAttachedError):
+        provider.get_credentials()
+
+@pytest.mark.ecs_metadata(clock=VirtualClock)
+def test_hours_pass(ecs_metadata):
+    first = provider.get_credentials()
+    ecs_metadata.advance(6 * 3600)
+    assert first.is_expired()
+    assert ecs_metadata.is_valid(provider.get_credentials())
+
+class TestOverridden:
+    @pytest.fixture
+    def ecs_metadata_clock(self):
+        return VirtualClock()
+
+    def test_the_fixture(self, ecs_metadata, ecs_metadata_clock):
+        assert ecs_metadata.clock is ecs_metadata_clock
+
+def test_without_the_fixture():
+    with pytest.raises(MetadataUnreachableError, match="use the ecs_metadata fixture"):
+        provider.get_credentials()
+"""
+
+AT_IMPORT = """
+import socket
+
+try:
+    socket.create_connection(("::ffff:100.100.100.200", 80), 1)
+except OSError as error:
+    MESSAGE = str(error)
+
+def test_it():
+    assert "use the ecs_metadata fixture" in MESSAGE
+"""
+
 SESSION = """
 from ecs_role_creds import get_credentials
 
@@ -114,22 +164,58 @@ def test_one_server_for_the_whole_run(tmp_path: Path) -> None:
     assert "2 passed" in done.stdout, done.stdout
 
 
-@pytest.mark.parametrize(
-    ("markers", "message"),
-    [
-        (["role='a'", "role='b'"], "contradict each other about role: 'b' and 'a'"),
-        (["rolle='a'"], "takes role=, life= and mode= only"),
-        (["'a'"], "takes role=, life= and mode= only"),
-        (["role='a/b'"], "no role can be named 'a/b'"),
-        (["life=0"], "life is 0"),
-        (["mode='v2'"], "mode is 'v2'"),
-    ],
-)
-def test_bad_markers_are_explained(tmp_path: Path, markers: list[str], message: str) -> None:
-    lines = "".join(f"@pytest.mark.ecs_metadata({marker})\n" for marker in markers)
-    done = run(tmp_path, f"import pytest\n{lines}def test_it(ecs_metadata): pass\n")
-    assert done.returncode != 0
-    assert message in done.stdout + done.stderr
+BAD_MARKERS = [
+    (["role='a'", "role='b'"], "contradict each other about role: 'b' and 'a'"),
+    (["rolle='a'"], "the ecs_metadata marker takes role=, life=, mode= and clock= only"),
+    (["'a'"], "the ecs_metadata marker takes role=, life=, mode= and clock= only"),
+    (["role='a/b'"], "no role can be named 'a/b'"),
+    (["life=0"], "life is 0"),
+    (["mode='v2'"], "mode is 'v2'"),
+    (["clock=5"], "clock is 5; pass VirtualClock"),
+    (["clock=str"], "clock is ''; pass VirtualClock"),
+]
+
+
+def test_bad_markers_are_explained(tmp_path: Path) -> None:
+    source = "import pytest\n"
+    for number, (markers, _) in enumerate(BAD_MARKERS):
+        source += "".join(f"@pytest.mark.ecs_metadata({marker})\n" for marker in markers)
+        source += f"def test_{number}(ecs_metadata): pass\n"
+    done = run(tmp_path, source, "-p", "no:randomly")
+    assert f"{len(BAD_MARKERS)} errors" in done.stdout, done.stdout
+    told = done.stdout.split("ERROR at setup of ")[1:]
+    for (_, message), one in zip(BAD_MARKERS, told, strict=True):
+        assert message in one
+
+
+def test_application_that_builds_its_provider_at_import(tmp_path: Path) -> None:
+    done = run(tmp_path, EARLY, "-o", "no_real_metadata=true")
+    assert "5 passed" in done.stdout, done.stdout
+    assert done.returncode == 0
+
+
+def test_the_real_address_is_guarded_while_tests_are_imported(tmp_path: Path) -> None:
+    done = run(tmp_path, AT_IMPORT, "-o", "no_real_metadata=true")
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_a_marker_without_the_fixture_is_an_error(tmp_path: Path) -> None:
+    marked = """
+import pytest
+@pytest.mark.ecs_metadata(life=60)
+def test_it(): pass
+
+@pytest.mark.ecs_metadata(life=60)
+@pytest.mark.usefixtures("ecs_metadata")
+def test_used(): pass
+
+@pytest.mark.ecs_metadata(life=60)
+class TestClass:
+    def test_unrelated(self): pass
+"""
+    done = run(tmp_path, marked)
+    assert "test_it has the ecs_metadata marker, but does not use" in done.stdout, done.stdout
+    assert "2 passed, 1 error" in done.stdout, done.stdout
 
 
 def test_costs_nothing_where_unused() -> None:

@@ -13,7 +13,7 @@ from ecs_role_creds.errors import (
     NoRoleAttachedError,
 )
 from ecs_role_creds.provider import Runtime
-from ecs_role_creds.testing import VirtualClock, fake_metadata
+from ecs_role_creds.testing import VirtualClock, fake_metadata, forget_credentials
 
 TOKEN_URL = "http://100.100.100.200/latest/api/token"
 ROLE_URL = "http://100.100.100.200/latest/meta-data/ram/security-credentials/"
@@ -92,12 +92,52 @@ def test_failures_and_delays() -> None:
 
 
 def test_a_mock_and_an_endpoint_of_ones_own() -> None:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+    with responses.RequestsMock() as mock:
         service = fake_metadata(mock, endpoint="http://metadata.test:8080")
         provider = EcsRamRoleCredentialsProvider(
             endpoint="http://metadata.test:8080", runtime=Runtime()
         )
         assert service.is_valid(provider.get_credentials())
+
+
+@pytest.mark.parametrize("asked", ["asked", "not asked"])
+def test_a_strict_mock_accepts_what_was_not_asked(asked: str) -> None:
+    with responses.RequestsMock() as mock:
+        service = fake_metadata(mock)
+        if asked == "asked":
+            own_provider().get_credentials()
+    assert bool(service.requests) == (asked == "asked")
+
+
+def test_a_strict_mock_still_sees_what_others_registered() -> None:
+    mock = responses.RequestsMock()
+    mock.start()
+    fake_metadata(mock)
+    mock.get("http://other.test/")
+    with pytest.raises(AssertionError, match=r"executed.*other\.test") as caught:
+        mock.stop()
+    assert "100.100" not in str(caught.value)
+
+
+def test_other_addresses_are_not_answered() -> None:
+    with responses.RequestsMock() as mock:
+        fake_metadata(mock)
+        with pytest.raises(requests.ConnectionError):
+            requests.get("http://100.100.100.201/latest/api/token", timeout=1)
+
+
+@responses.activate
+def test_a_second_fake_replaces_the_first() -> None:
+    provider = EcsRamRoleCredentialsProvider(deadline=5)
+    first = fake_metadata(role="first-role")
+    assert provider.get_credentials().role_name == "first-role"
+    asked = len(first.requests)
+    second = fake_metadata(role="second-role")
+    forget_credentials()
+    assert provider.get_credentials().role_name == "second-role"
+    assert second.requests[0].method == "PUT"
+    assert len(first.requests) == asked
+    forget_credentials()
 
 
 def test_bad_use_is_explained() -> None:
