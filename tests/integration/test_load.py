@@ -1,4 +1,7 @@
-"""Many threads and tasks through rotations: nothing torn, nothing expired, nobody failed."""
+"""Many threads and tasks through rotations: nothing torn, nothing expired, nobody failed or waited.
+
+Time leaps to where a rotation is due, and the test then waits for everybody to use the new token.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,31 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import aiohttp
 import oss2
 import pytest
 import yarl
 from oss2.credentials import StaticCredentialsProvider
-from support import documents
+from support import documents, oss_tasks
+from support.faults import Ageing
+from support.plain_http import wait_until
 
 from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
+from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 
 THREADS = 256
 TASKS = 1000
-LIFE = 8.0
-DURATION = 6.0  # past one rotation at least
-PAUSE = 0.005
-REQUESTS_EACH = 3  # to the fake OSS
+PAUSE = 0.01
+IN_THE_WINDOW = 600.0
+"""Seconds of life left: the service has rotated, and a refresh is due."""
+DEADLINE = 60.0
+LONG = 100.0
+
+TOKENS = 3
+"""The first one; another after a refresh in the background; another after that one's end."""
 
 
 @pytest.fixture(params=[0.005, 1e-6], ids=["usual switching", "frantic switching"])
@@ -35,48 +45,103 @@ def switch_interval(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeMetadataServer]:
-    with FakeMetadataServer(life=LIFE) as server:
+def ageing() -> Ageing:
+    return Ageing()
+
+
+@pytest.fixture
+def server(ageing: Ageing) -> Iterator[FakeMetadataServer]:
+    with FakeMetadataServer(clock=ageing.time) as server:
         yield server
 
 
 @pytest.fixture
 def oss(server: FakeMetadataServer) -> Iterator[FakeOss]:
-    with FakeOss(server) as oss:
+    with oss_tasks.oss_with_object(server) as oss:
         yield oss
 
 
 @pytest.fixture
-def provider(server: FakeMetadataServer) -> EcsRamRoleCredentialsProvider:
-    return EcsRamRoleCredentialsProvider(endpoint=server.endpoint, deadline=10)
+def provider(server: FakeMetadataServer, ageing: Ageing) -> EcsRamRoleCredentialsProvider:
+    return EcsRamRoleCredentialsProvider(
+        endpoint=server.endpoint,
+        deadline=DEADLINE,
+        runtime=Runtime(clock=ageing.clock, wall_clock=ageing.wall_clock),
+    )
 
 
-def is_torn(server: FakeMetadataServer, credentials: Credentials) -> bool:
-    issued = server.find_issued(credentials.access_key_id)
-    parts = (credentials.access_key_secret, credentials.security_token)
-    return issued is None or (issued.access_key_secret, issued.security_token) != parts
+class Callers:
+    """What callers of a provider saw, each by its number."""
+
+    def __init__(self, server: FakeMetadataServer, count: int) -> None:
+        self._server = server
+        self.calls = [0] * count
+        self.used: list[list[str]] = [[] for _ in range(count)]
+        """The AccessKey ids that each caller has used, in order."""
+        self.torn: list[Credentials] = []
+        self.expired: list[Credentials] = []
+
+    def is_over(self, number: int) -> bool:
+        return len(self.used[number]) >= TOKENS
+
+    def have_used(self, tokens: int) -> bool:
+        return all(len(used) >= tokens for used in self.used)
+
+    def have_called_since(self, calls: list[int]) -> bool:
+        """Whether each has made a whole call since, whatever it was at then."""
+        return all(now >= before + 2 for now, before in zip(self.calls, calls, strict=True))
+
+    def take(self, number: int, credentials: Credentials, asked_at: float) -> bool:
+        """Look at what a call returned; whether this caller sees that token for the first time."""
+        issued = self._server.find_issued(credentials.access_key_id)
+        parts = (credentials.access_key_secret, credentials.security_token)
+        if issued is None or (issued.access_key_secret, issued.security_token) != parts:
+            self.torn.append(credentials)
+        elif asked_at >= issued.expiration.timestamp():
+            self.expired.append(credentials)
+        self.calls[number] += 1
+        return credentials.access_key_id not in self.used[number]
+
+    def check(self, server: FakeMetadataServer, oss: FakeOss) -> None:
+        assert (self.torn, self.expired, oss.refused) == ([], [], [])
+        in_order = [one.access_key_id for one in server.issued]
+        assert len(in_order) == TOKENS
+        assert all(used == in_order for used in self.used), "somebody got an older token again"
+        assert documents(server) == TOKENS
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110 (what it waits for has no event)
+        await asyncio.sleep(PAUSE)
+
+
+def is_held_up(provider: EcsRamRoleCredentialsProvider) -> bool:
+    """Whether a fetch is under way that the service does not answer."""
+    status = provider.status()
+    return status.is_refreshing and status.failures == 0
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("switch_interval")
-def test_256_threads_through_a_rotation(
-    server: FakeMetadataServer, oss: FakeOss, provider: EcsRamRoleCredentialsProvider
+def test_256_threads_through_rotations(
+    server: FakeMetadataServer,
+    oss: FakeOss,
+    provider: EcsRamRoleCredentialsProvider,
+    ageing: Ageing,
 ) -> None:
-    torn: list[object] = []
+    callers = Callers(server, THREADS)
     failed: list[BaseException] = []
     auth = oss2.ProviderAuthV4(provider)
-    begin = time.monotonic()
 
     def work(number: int) -> None:
         bucket = oss2.Bucket(auth, oss.endpoint, "bucket", region=oss.region)
-        for turn in range(REQUESTS_EACH):
-            until = begin + (turn + number / THREADS) * DURATION / REQUESTS_EACH
-            while time.monotonic() < until:
-                credentials = provider.get_credentials()
-                if is_torn(server, credentials):
-                    torn.append(credentials)
-                time.sleep(PAUSE)
-            bucket.put_object(str(number), b"signed")
+        while not callers.is_over(number) and not failed:
+            asked_at = ageing.time()
+            credentials = provider.get_credentials()
+            if callers.take(number, credentials, asked_at):
+                bucket.put_object(str(number), b"signed")
+                callers.used[number].append(credentials.access_key_id)
+            time.sleep(PAUSE)
 
     def report(number: int) -> None:
         try:
@@ -84,22 +149,46 @@ def test_256_threads_through_a_rotation(
         except BaseException as error:
             failed.append(error)
 
+    def wait_for_tokens(tokens: int) -> None:
+        wait_until(lambda: bool(failed) or callers.have_used(tokens), LONG)
+
     threads = [threading.Thread(target=report, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
+    try:
+        wait_for_tokens(1)
+
+        # All are served while the refresh that one of them has begun is not answered.
+        server.hang(on="document")
+        ageing.leap(provider.status().expires_in - IN_THE_WINDOW)
+        wait_until(lambda: documents(server) == 2, LONG)
+        calls = callers.calls.copy()
+        wait_until(lambda: bool(failed) or callers.have_called_since(calls), LONG)
+        assert is_held_up(provider)
+        server.recover()
+        wait_for_tokens(2)
+
+        # All wait for one fetch where there is nothing valid.
+        ageing.leap(provider.status().expires_in + 2)
+        wait_for_tokens(3)
+    except BaseException as error:
+        failed.append(error)
+        server.recover()
     for thread in threads:
-        thread.join()
-    assert (torn, failed, oss.refused) == ([], [], [])
-    assert len(oss.requests) == THREADS * REQUESTS_EACH
-    assert len({one.access_key_id for one in oss.requests}) >= 2
-    assert documents(server) < 60
+        thread.join(LONG)
+    assert failed == []
+    callers.check(server, oss)
+    assert len(oss.requests) == THREADS * TOKENS
 
 
 @pytest.mark.slow
-def test_1000_tasks_through_a_rotation(
-    server: FakeMetadataServer, oss: FakeOss, provider: EcsRamRoleCredentialsProvider
+def test_1000_tasks_through_rotations(
+    server: FakeMetadataServer,
+    oss: FakeOss,
+    provider: EcsRamRoleCredentialsProvider,
+    ageing: Ageing,
 ) -> None:
-    torn: list[object] = []
+    callers = Callers(server, TASKS)
 
     def presign(credentials: Credentials) -> yarl.URL:
         parts = (
@@ -111,41 +200,54 @@ def test_1000_tasks_through_a_rotation(
         bucket = oss2.Bucket(auth, oss.endpoint, "bucket", region=oss.region)
         return yarl.URL(bucket.sign_url("GET", "object", 60), encoded=True)
 
-    async def work(session: aiohttp.ClientSession, begin: float, number: int) -> None:
-        until = begin + DURATION * number / TASKS
-        while time.monotonic() < until:
+    async def work(session: aiohttp.ClientSession, number: int) -> None:
+        while not callers.is_over(number):
+            asked_at = ageing.time()
             credentials = await provider.get_credentials_async()
-            if is_torn(server, credentials):
-                torn.append(credentials)
-            await asyncio.sleep(PAUSE * 20)
-        credentials = await provider.get_credentials_async()
-        async with session.get(presign(credentials)) as answer:
-            assert (answer.status, await answer.text()) == (200, "signed")
+            if callers.take(number, credentials, asked_at):
+                if number % TOKENS == len(callers.used[number]):  # each asks OSS once
+                    async with session.get(presign(credentials)) as answer:
+                        assert (answer.status, await answer.text()) == (200, oss_tasks.CONTENT)
+                callers.used[number].append(credentials.access_key_id)
+            await asyncio.sleep(PAUSE * 10)
+
+    async def rotate() -> None:
+        await until(lambda: callers.have_used(1))
+        server.hang(on="document")
+        ageing.leap(provider.status().expires_in - IN_THE_WINDOW)
+        await until(lambda: documents(server) == 2)
+        calls = callers.calls.copy()
+        await until(lambda: callers.have_called_since(calls))
+        assert is_held_up(provider)
+        server.recover()
+        await until(lambda: callers.have_used(2))
+        ageing.leap(provider.status().expires_in + 2)
 
     async def main() -> None:
-        begin = time.monotonic()
         connector = aiohttp.TCPConnector(limit=20)
         async with aiohttp.ClientSession(connector=connector) as session:
-            await asyncio.gather(*(work(session, begin, number) for number in range(TASKS)))
+            tasks = [asyncio.create_task(work(session, number)) for number in range(TASKS)]
+            try:
+                await asyncio.wait_for(asyncio.gather(*tasks, rotate()), LONG)
+            finally:
+                server.recover()
 
-    auth = oss2.ProviderAuthV4(provider)
-    oss2.Bucket(auth, oss.endpoint, "bucket", region=oss.region).put_object("object", b"signed")
     asyncio.run(main())
-    assert (torn, oss.refused) == ([], [])
-    assert len(oss.requests) == 1 + TASKS
-    assert len({one.access_key_id for one in oss.requests}) >= 2
-    assert documents(server) < 60
+    callers.check(server, oss)
+    assert len(oss.requests) == TASKS
 
 
 def test_1000_tasks_share_one_fetch(
     server: FakeMetadataServer, provider: EcsRamRoleCredentialsProvider
 ) -> None:
     async def main() -> None:
-        calls = (provider.get_credentials_async() for _ in range(TASKS))
+        calls = [asyncio.create_task(provider.get_credentials_async()) for _ in range(TASKS)]
+        await asyncio.sleep(0)  # each of them has called
+        server.recover()
         everybody = await asyncio.gather(*calls)
         assert len({id(credentials) for credentials in everybody}) == 1
         assert server.is_valid(everybody[0])
 
-    server.delay(0.05)
+    server.hang(on="document")
     asyncio.run(main())
     assert documents(server) == 1
