@@ -198,13 +198,18 @@ class Ageing:
     def __init__(self) -> None:
         self._ahead = 0.0
 
+    @property
+    def ahead(self) -> float:
+        """Seconds by which it is ahead of the real time."""
+        return self._ahead
+
     def clock(self) -> float:
         """What a provider reads."""
-        return boottime() + self._ahead
+        return boottime() + self.ahead
 
     def time(self) -> float:
         """Seconds since the epoch, as a service reads them."""
-        return time.time() + self._ahead
+        return time.time() + self.ahead
 
     def wall_clock(self) -> datetime:
         """The time of day."""

@@ -10,6 +10,7 @@ monkey.patch_all()
 import json  # noqa: E402 (nothing may come before the patch)
 import sys  # noqa: E402
 import time  # noqa: E402
+import urllib.request  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -21,15 +22,24 @@ from gevent.threadpool import ThreadPool  # noqa: E402
 
 from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider  # noqa: E402
 from ecs_role_creds.provider import Runtime  # noqa: E402
+from support.shared_time import SharedAgeing  # noqa: E402
 
 Figures = dict[str, Any]
 
 CALLERS = 256
 OSS_CALLERS = 16
 COLD_CALLERS = 100
+TOKENS = 3
 PAUSE = 0.005
-DEADLINE = 10.0
-LONG = 30.0
+IN_THE_WINDOW = 600.0
+DEADLINE = 30.0
+LONG = 60.0
+
+
+def control(endpoint: str, command: str) -> int:
+    """Control the fake metadata service; returns how many documents it was asked for."""
+    with urllib.request.urlopen(f"{endpoint}/control/{command}", timeout=LONG) as answer:
+        return int(answer.read())
 
 
 def parts(credentials: Credentials) -> list[str]:
@@ -56,65 +66,63 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 class Ticker:
-    """A greenlet that has nothing to do but to be held up."""
+    """A greenlet that does nothing but run again and again, if nobody holds up the hub."""
 
-    def __init__(self, provider: EcsRamRoleCredentialsProvider) -> None:
-        self.longest_gap = 0.0
-        self.ticks_amid_fetches = 0
-        self._provider = provider
+    def __init__(self) -> None:
+        self.ticks = 0
         self._is_over = Event()
         self._greenlet = gevent.spawn(self._tick)
 
-    def stop(self) -> Figures:
+    def stop(self) -> None:
         self._is_over.set()
         self._greenlet.get(timeout=LONG)
-        return {
-            "longest_gap": self.longest_gap,
-            "ticks_amid_fetches": self.ticks_amid_fetches,
-        }
 
     def _tick(self) -> None:
-        last = time.perf_counter()
         while not self._is_over.is_set():
             gevent.sleep(PAUSE)
-            now = time.perf_counter()
-            self.longest_gap = max(self.longest_gap, now - last)
-            self.ticks_amid_fetches += self._provider.status().is_refreshing
-            last = now
+            self.ticks += 1
 
 
-def load(endpoint: str, oss_endpoint: str, region: str, duration: str) -> Figures:
-    """Many callers through a rotation, some of them with requests to OSS."""
-    provider = EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=DEADLINE)
+def has_unanswered_fetch(provider: EcsRamRoleCredentialsProvider) -> bool:
+    """Whether a fetch is under way, and none before it has failed for want of an answer."""
+    status = provider.status()
+    return status.is_refreshing and status.failures == 0
+
+
+def load(endpoint: str, oss_endpoint: str, region: str, shared_time: str) -> Figures:
+    """Many callers through rotations, some of them with requests to OSS."""
+    ageing = SharedAgeing(shared_time)
+    runtime = Runtime(clock=ageing.clock, wall_clock=ageing.wall_clock)
+    provider = EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=DEADLINE, runtime=runtime)
     auth = oss2.ProviderAuthV4(provider)
-    until = time.monotonic() + float(duration)
-    calls, longest_warm_call = 0, 0.0
+    calls = [0] * CALLERS
+    used: list[list[str]] = [[] for _ in range(CALLERS + OSS_CALLERS)]
     failed: list[str] = []
     last_asked: dict[tuple[str, ...], float] = {}
 
-    def ask() -> None:
-        nonlocal calls, longest_warm_call
-        is_warm = bool(last_asked)
+    def ask() -> str:
         # The time before the call: what had expired by then must not come out of it.
-        asked_at, begin = time.time(), time.perf_counter()
+        asked_at = ageing.time()
         credentials = provider.get_credentials()
-        took = time.perf_counter() - begin
-        calls += 1
-        if is_warm:
-            longest_warm_call = max(longest_warm_call, took)
         last_asked[tuple(parts(credentials))] = asked_at
+        return credentials.access_key_id
 
-    def call(_: int) -> None:
-        while time.monotonic() < until:
-            ask()
+    def call(number: int) -> None:
+        while len(used[number]) < TOKENS:
+            key_id = ask()
+            calls[number] += 1
+            if key_id not in used[number]:
+                used[number].append(key_id)
             time.sleep(PAUSE)
 
     def use_oss(number: int) -> None:
         bucket = oss2.Bucket(auth, oss_endpoint, "bucket", region=region)
-        while time.monotonic() < until:
-            bucket.put_object(str(number), b"signed")
-            assert bucket.get_object(str(number)).read() == b"signed"
-            time.sleep(20 * PAUSE)
+        while len(used[number]) < TOKENS:
+            if (key_id := ask()) not in used[number]:
+                bucket.put_object(str(number), b"signed")
+                assert bucket.get_object(str(number)).read() == b"signed"
+                used[number].append(key_id)
+            time.sleep(PAUSE)
 
     def report(work: Callable[[int], None], number: int) -> None:
         try:
@@ -122,30 +130,61 @@ def load(endpoint: str, oss_endpoint: str, region: str, duration: str) -> Figure
         except Exception as error:
             failed.append(repr(error))
 
-    ticker = Ticker(provider)
+    def wait_for_tokens(tokens: int) -> None:
+        wait_until(lambda: bool(failed) or all(len(one) >= tokens for one in used))
+
+    ticker = Ticker()
     workers = [gevent.spawn(report, call, number) for number in range(CALLERS)]
-    workers += [gevent.spawn(report, use_oss, number) for number in range(OSS_CALLERS)]
-    gevent.joinall(workers)
+    workers += [gevent.spawn(report, use_oss, CALLERS + number) for number in range(OSS_CALLERS)]
+    wait_for_tokens(1)
+
+    # All are served while the refresh that one of them has begun is not answered.
+    control(endpoint, "hold")
+    ageing.leap(provider.status().expires_in - IN_THE_WINDOW)
+    wait_until(lambda: has_unanswered_fetch(provider))
+    before, ticks = calls.copy(), ticker.ticks
+    wait_until(lambda: all(now >= then + 2 for now, then in zip(calls, before, strict=True)))
+    wait_until(lambda: ticker.ticks > ticks + 5)
+    were_served = has_unanswered_fetch(provider)
+    control(endpoint, "release")
+    wait_for_tokens(2)
+
+    # All wait for one fetch where there is nothing valid.
+    ageing.leap(provider.status().expires_in + 2)
+    wait_for_tokens(3)
+    gevent.joinall(workers, timeout=LONG)
+    ticker.stop()
     return {
-        "calls": calls,
         "failed": failed,
-        "longest_warm_call": longest_warm_call,
+        "used": used,
+        "were_served_during_a_refresh": were_served,
         "last_asked": [[*triple, at] for triple, at in last_asked.items()],
-        **ticker.stop(),
     }
 
 
 def cold(endpoint: str) -> Figures:
     """Everybody asks a provider that has nothing yet."""
     provider = EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=DEADLINE)
-    ticker = Ticker(provider)
+    ticker = Ticker()
+    control(endpoint, "hold")
     callers = [gevent.spawn(provider.get_credentials) for _ in range(COLD_CALLERS)]
+    wait_until(lambda: has_unanswered_fetch(provider))
+    ticks = ticker.ticks
+    wait_until(lambda: ticker.ticks > ticks + 5)
+    was_running = has_unanswered_fetch(provider)
+    control(endpoint, "release")
     got = [caller.get(timeout=LONG) for caller in callers]
-    return {"objects": len({id(one) for one in got}), "got": parts(got[0]), **ticker.stop()}
+    ticker.stop()
+    return {
+        "objects": len({id(one) for one in got}),
+        "got": parts(got[0]),
+        "was_running_during_the_fetch": was_running,
+    }
 
 
 def killed(endpoint: str, polling: str) -> Figures:
     """Callers who wait are killed, and one gives up; the others go on waiting."""
+    control(endpoint, "hold")
     provider = EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=DEADLINE)
     if polling == "polling":
         provider.start_polling()
@@ -162,10 +201,12 @@ def killed(endpoint: str, polling: str) -> Figures:
     callers = [gevent.spawn(outcome, provider.get_credentials) for _ in range(10)]
     impatient = gevent.spawn(give_up)
     wait_until(lambda: provider.status().is_refreshing)
-    gevent.sleep(0.02)
+    # Each runs until it waits.
+    wait_until(lambda: all(caller.started for caller in callers) and impatient.ready())
     doomed, others = [callers[0], callers[5]], [*callers[1:5], *callers[6:]]
     gevent.killall(doomed, timeout=LONG)
-    was_refreshing = provider.status().is_refreshing
+    was_refreshing = has_unanswered_fetch(provider)
+    control(endpoint, "release")
     got = [other.get(timeout=LONG) for other in others]
     was_polling = provider.status().is_polling
     if polling == "polling":
@@ -189,24 +230,20 @@ def killed_fetch(endpoint: str) -> Figures:
         fetchers.append(gevent.spawn(work))
         return True
 
+    control(endpoint, "hold")
     provider = EcsRamRoleCredentialsProvider(
         endpoint=endpoint, deadline=DEADLINE, runtime=Runtime(start_thread=start)
     )
     provider._cache.import_http_client(LONG)
     fetchers.clear()
     callers = [gevent.spawn(outcome, provider.get_credentials) for _ in range(10)]
-    wait_until(lambda: fetchers)
-    gevent.sleep(0.05)
+    wait_until(lambda: control(endpoint, "count") == 1)  # the document was asked for
     fetchers[0].kill(timeout=LONG)
-    begin = time.perf_counter()
+    # The service has still not answered.
     got = [caller.get(timeout=LONG) for caller in callers]
-    heard_after = time.perf_counter() - begin
+    control(endpoint, "release")
     wait_until(lambda: provider.status().next_request_in == 0)
-    return {
-        "got": got,
-        "heard_after": heard_after,
-        "afterwards": outcome(provider.get_credentials),
-    }
+    return {"got": got, "afterwards": outcome(provider.get_credentials)}
 
 
 def hot(endpoint: str, calls: str) -> Figures:
