@@ -11,9 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import datetime
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -25,9 +25,11 @@ pytest.importorskip("oss2", reason="needs oss2")
 from support import documents, oss_tasks
 from support.plain_http import TOKEN_HEADER, wait_until
 from support.processes import in_child
+from support.shared_time import SharedAgeing
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import MetadataServiceError
+from ecs_role_creds.schedule import REFRESH_WINDOW
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 from ecs_role_creds.testing.exchange import Request, Response
 
@@ -38,15 +40,27 @@ pytestmark = [
 ]
 
 TESTS = Path(__file__).parents[1]
-LONG = 30.0
+LONG = 60.0
 
 WORKERS = 8
 CLIENTS = 2 * WORKERS  # there is always one waiting, so no worker is ever idle
-LIFE = 14.0
-JITTER = LIFE / 2 / 5  # the window's first fifth
-# With 8 moments drawn evenly from an interval, all of them are within a share s of it with a
-# probability of 8 s^7 - 7 s^8. Here: once in 110,000 runs.
-LEAST_SPREAD = JITTER / 7
+LIFE = 21600.0
+JITTER = REFRESH_WINDOW / 5
+"""Seconds from the window's opening within which each process draws its moment to ask."""
+STEPS = 30
+# With 8 moments drawn evenly, all are within 3 of 30 neighbouring steps with a probability of less
+# than 8 * 0.1^7: once in a million runs.
+LEAST_STEPS = 3
+
+
+@pytest.fixture
+def ageing(tmp_path: Path) -> SharedAgeing:
+    return SharedAgeing(tmp_path / "time")
+
+
+@pytest.fixture
+def ecs_metadata_clock(ageing: SharedAgeing) -> Callable[[], float]:
+    return ageing.time
 
 
 @pytest.fixture
@@ -68,13 +82,10 @@ def note_connections(server: FakeMetadataServer) -> set[threading.Thread]:
     return connections
 
 
-def first_asked_at(server: FakeMetadataServer) -> list[datetime]:
-    """When each process first asked for the document: session tokens tell them apart."""
-    first: dict[str, datetime] = {}
-    for one in server.requests:
-        if one.path.endswith("/app-role"):
-            first.setdefault(one.headers[TOKEN_HEADER.lower()], one.time)
-    return list(first.values())
+def askers(server: FakeMetadataServer) -> list[str]:
+    """The processes that have asked for the document: session tokens tell them apart."""
+    asked = [one for one in server.requests if one.path.endswith("/app-role")]
+    return list(dict.fromkeys(one.headers[TOKEN_HEADER.lower()] for one in asked))
 
 
 # gunicorn.
@@ -87,6 +98,7 @@ class Told(NamedTuple):
     content: str
     access_key_id: str
     fetches: int
+    is_refreshing: bool
 
 
 class Traffic:
@@ -102,8 +114,12 @@ class Traffic:
         self.failed: list[Exception] = []
         self._port = port
         self._is_over = threading.Event()
+        self._may_ask = threading.Event()
+        self._may_ask.set()
+        self._asking = [threading.Lock() for _ in range(clients)]
         self._clients = [
-            threading.Thread(target=self._ask_again_and_again, daemon=True) for _ in range(clients)
+            threading.Thread(target=self._ask_again_and_again, args=(asking,), daemon=True)
+            for asking in self._asking
         ]
 
     def __enter__(self) -> Traffic:
@@ -124,10 +140,42 @@ class Traffic:
         """Each worker's latest answer."""
         return {one.pid: one for one in self.told.copy()}
 
-    def _ask_again_and_again(self) -> None:
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """No request is under way inside the block."""
+        self._may_ask.clear()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._may_ask.set)
+            for asking in self._asking:
+                stack.enter_context(asking)
+            yield
+
+    def wait_for_all(self, workers: int, *, calm: bool = False) -> None:
+        """Wait until each worker has answered a request that came after this call.
+
+        Args:
+            workers: How many there are.
+            calm: Whether each must have said that it fetches nothing.
+        """
+        begin = len(self.told)
+
+        def have_answered() -> bool:
+            told = self.told[begin:]
+            answers = Counter(one.pid for one in told)
+            latest = {one.pid: one for one in told}
+            # The first answer may be to a request that came before.
+            have_all = len(answers) == workers and min(answers.values()) > 1
+            are_calm = not calm or not any(one.is_refreshing for one in latest.values())
+            return bool(self.failed) or (have_all and are_calm)
+
+        wait_until(have_answered, LONG)
+
+    def _ask_again_and_again(self, asking: threading.Lock) -> None:
         try:
             while not self._is_over.is_set():
-                self.told.append(self._ask())
+                self._may_ask.wait(LONG)
+                with asking:
+                    self.told.append(self._ask())
         except Exception as error:
             self.failed.append(error)
 
@@ -142,13 +190,14 @@ class Traffic:
 
 
 @contextlib.contextmanager
-def gunicorn(oss: FakeOss, workers: int) -> Iterator[int]:
+def gunicorn(oss: FakeOss, workers: int, shared_time: Path) -> Iterator[int]:
     """The application under gunicorn, preloaded; gives its port."""
     environment = {
         name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
     }
     environment["OSS_ENDPOINT"] = oss.endpoint
     environment["OSS_REGION"] = oss.region
+    environment["SHARED_TIME"] = str(shared_time)
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         port: int = listener.getsockname()[1]
         master = subprocess.Popen(
@@ -173,39 +222,43 @@ def gunicorn(oss: FakeOss, workers: int) -> Iterator[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.ecs_metadata(life=LIFE)
 def test_8_gunicorn_workers_do_not_ask_in_step(
-    ecs_metadata: FakeMetadataServer, oss: FakeOss
+    ecs_metadata: FakeMetadataServer, oss: FakeOss, ageing: SharedAgeing, tmp_path: Path
 ) -> None:
-    # Rotated before the windows open: whoever asks for the successor gets it.
-    ecs_metadata.rotation_share = 0.3
     connections = note_connections(ecs_metadata)
-    with gunicorn(oss, WORKERS) as port, Traffic(port, CLIENTS) as traffic:
-
-        def is_through() -> bool:
-            last = traffic.last_told().values()
-            masters = {one.access_key_id for one in ecs_metadata.issued[:1]}
-            renewed = [one for one in last if one.access_key_id not in masters]
-            return len(renewed) == WORKERS or bool(traffic.failed)
-
-        wait_until(is_through, 60)
+    askers_after_steps: list[int] = []
+    with gunicorn(oss, WORKERS, tmp_path / "time") as port, Traffic(port, CLIENTS) as traffic:
+        traffic.wait_for_all(WORKERS)
+        first = traffic.first_told()
+        assert documents(ecs_metadata) == 1  # the master's
+        # Shortly before the window opens, nobody asks yet.
+        ageing.leap(LIFE - REFRESH_WINDOW - 600)
+        traffic.wait_for_all(WORKERS, calm=True)
+        assert documents(ecs_metadata) == 1
+        ageing.leap(600)
+        while len(askers_after_steps) <= STEPS and not traffic.failed:
+            traffic.wait_for_all(WORKERS, calm=True)  # those whose moment has come have fetched
+            askers_after_steps.append(len(askers(ecs_metadata)) - 1)
+            ageing.leap(JITTER / STEPS)
+        last = traffic.last_told()
     assert (traffic.failed, oss.refused) == ([], [])
     assert {one.content for one in traffic.told} == {oss_tasks.CONTENT}
     assert {one.status for one in oss.requests} == {200}
-    assert len({one.access_key_id for one in oss.requests}) >= 2
 
-    # They began with what the master had, and each of them fetched the successor itself.
-    first, last = traffic.first_told(), traffic.last_told()
-    assert len(first) == WORKERS
-    assert {one.access_key_id for one in first.values()} == {ecs_metadata.issued[0].access_key_id}
-    assert all(first[pid].fetches < last[pid].fetches for pid in first)
-    masters, *workers = sorted(first_asked_at(ecs_metadata))
-    assert len(workers) == WORKERS
+    # They began with what the master had, and each of them fetched the successor itself, once.
+    before, after = (one.access_key_id for one in ecs_metadata.issued)
+    assert {one.access_key_id for one in first.values()} == {before}
+    assert {one.access_key_id for one in last.values()} == {after}
+    assert first.keys() == last.keys()
+    assert all(first[pid].fetches + 1 == last[pid].fetches for pid in first)
     assert len(connections) == 1 + WORKERS
+    assert documents(ecs_metadata) == 1 + WORKERS
 
-    # All of them in the window, but not in one burst.
-    assert (min(workers) - masters).total_seconds() > LIFE / 2 - 1
-    assert (max(workers) - min(workers)).total_seconds() > LEAST_SPREAD
+    # All of them early in the window, but not in one burst.
+    assert askers_after_steps[-1] == WORKERS
+    begun = sum(count == 0 for count in askers_after_steps)
+    done = sum(count < WORKERS for count in askers_after_steps)
+    assert done - begun >= LEAST_STEPS
 
 
 def replaced(traffic: Traffic) -> Told:
@@ -226,9 +279,9 @@ def assert_only_its_request_was_lost(traffic: Traffic) -> None:
 
 @pytest.mark.slow
 def test_replacement_of_a_killed_gunicorn_worker_serves_at_once(
-    ecs_metadata: FakeMetadataServer, oss: FakeOss
+    ecs_metadata: FakeMetadataServer, oss: FakeOss, tmp_path: Path
 ) -> None:
-    with gunicorn(oss, 2) as port, Traffic(port, 4) as traffic:
+    with gunicorn(oss, 2, tmp_path / "time") as port, Traffic(port, 4) as traffic:
         wait_until(lambda: len(traffic.first_told()) == 2, LONG)
         ecs_metadata.hang()  # it needs no answer
         first = replaced(traffic)
@@ -239,19 +292,20 @@ def test_replacement_of_a_killed_gunicorn_worker_serves_at_once(
 
 
 @pytest.mark.slow
-@pytest.mark.ecs_metadata(life=3.0)
 def test_replacement_fetches_where_what_it_inherits_has_expired(
-    ecs_metadata: FakeMetadataServer, oss: FakeOss
+    ecs_metadata: FakeMetadataServer, oss: FakeOss, ageing: SharedAgeing, tmp_path: Path
 ) -> None:
-    with gunicorn(oss, 2) as port, Traffic(port, 4) as traffic:
-        wait_until(lambda: len(traffic.first_told()) == 2, LONG)
+    with gunicorn(oss, 2, tmp_path / "time") as port, Traffic(port, 4) as traffic:
+        traffic.wait_for_all(2)
         inherited = ecs_metadata.issued[0]
-        wait_until(lambda: ecs_metadata.now() >= inherited.expiration, LONG)
-        wait_until(lambda: len(first_asked_at(ecs_metadata)) == 1 + 2, LONG)
+        with traffic.paused():  # else a request could expire on its way
+            ageing.leap(LIFE)
+        traffic.wait_for_all(2)
+        assert len(askers(ecs_metadata)) == 1 + 2
         first = replaced(traffic)
     assert_only_its_request_was_lost(traffic)
     assert first.access_key_id != inherited.access_key_id
-    assert len(first_asked_at(ecs_metadata)) == 1 + 2 + 1
+    assert len(askers(ecs_metadata)) == 1 + 2 + 1
     assert oss.refused == []
 
 

@@ -48,7 +48,7 @@ def connected(server: FakeMetadataServer) -> Iterator[http.client.HTTPConnection
     """A connection that stays open between requests."""
     address = urllib.parse.urlsplit(server.endpoint)
     with contextlib.closing(
-        http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
     ) as connection:
         yield connection
 
@@ -82,7 +82,7 @@ def read_document(reply: Reply) -> Issued:
     return Issued(*(document[name] for name in ("AccessKeyId", "AccessKeySecret", "SecurityToken")))
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something that other threads bring about."""
     until = time.monotonic() + seconds
     while not is_so():
