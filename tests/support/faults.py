@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from math import inf
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from ecs_role_creds.errors import (
     MetadataUnreachableError,
     NoRoleAttachedError,
 )
+from ecs_role_creds.flight import Flight, start_daemon_thread
 from ecs_role_creds.provider import ProviderStatus, Runtime
 from ecs_role_creds.testing import FakeMetadataServer, IssuedCredentials
 
@@ -67,7 +69,7 @@ def _recover(service: Any) -> None:
 
 
 def _start_again(server: FakeMetadataServer) -> None:
-    until = now() + 10
+    until = now() + 60
     while now() < until:
         with contextlib.suppress(OSError):  # somebody else tries the port
             server.start()
@@ -232,6 +234,8 @@ class Subject(NamedTuple):
         age: Moves the cached credentials' life to where so many seconds of it are left.
         time: The service's time, in seconds since the epoch.
         status: The provider's figures, where it has any.
+        fetches: Sees to it that nobody waits for a fetch; ``None``: nobody looks.
+        leap: Lets time pass; ``None``: it passes by itself.
     """
 
     get: Callable[[], Any]
@@ -239,6 +243,41 @@ class Subject(NamedTuple):
     age: Callable[[float], object]
     time: Callable[[], float] = time.time
     status: Callable[[], ProviderStatus] | None = None
+    fetches: WatchedFetches | None = None
+    leap: Callable[[float], object] | None = None
+
+
+class WatchedFetches:
+    """Starts each fetch of a provider once every caller has been served since it was begun.
+
+    Attributes:
+        waited_for: Fetches that a caller was seen to wait for.
+    """
+
+    def __init__(self) -> None:
+        self.waited_for = 0
+        self._callers: _Callers | None = None
+
+    @contextlib.contextmanager
+    def watching(self, callers: _Callers) -> Iterator[None]:
+        self._callers = callers
+        try:
+            yield
+        finally:
+            self._callers = None
+
+    def start(self, work: Callable[[], object]) -> bool:
+        return start_daemon_thread(lambda: (self._look(), work()))
+
+    def _look(self) -> None:
+        if (callers := self._callers) is None:
+            return
+        calls = callers.calls()
+        while not callers.have_called_since(calls):
+            if callers.wait_for_a_fetch():
+                self.waited_for += 1
+                return
+            time.sleep(0.001)
 
 
 def free_port() -> int:
@@ -255,10 +294,14 @@ def aged_server(ageing: Ageing) -> FakeMetadataServer:
 
 
 def aged_provider(
-    server: FakeMetadataServer, ageing: Ageing, random: Callable[[], float] = draw
+    server: FakeMetadataServer, ageing: Ageing, fetches: WatchedFetches | None = None
 ) -> Subject:
     """This library's provider, of whichever role the instance has."""
-    runtime = Runtime(clock=ageing.clock, wall_clock=ageing.wall_clock, random=random)
+    runtime = Runtime(
+        clock=ageing.clock,
+        wall_clock=ageing.wall_clock,
+        start_thread=start_daemon_thread if fetches is None else fetches.start,
+    )
     provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint, runtime=runtime)
 
     def status() -> ProviderStatus:
@@ -271,6 +314,8 @@ def aged_provider(
         lambda left: ageing.leap(provider.status().expires_in - left),
         ageing.time,
         status,
+        fetches,
+        ageing.leap,
     )
 
 
@@ -283,16 +328,18 @@ class Recovery(NamedTuple):
     Attributes:
         was_fetching: Whether a fetch was under way at the fault's end.
         pending: Seconds from the end until the service might be asked: the back-off under way, or
-            the one that the fetch under way led to.
+            the one that the fetch under way led to (that one's length alone, where time leaps).
         failed: Fetches that failed after the end.
         took: Seconds from the end until there were new credentials; 0 where they had come before,
             ``None`` where they did not come.
+        is_asked_when_due: Whether, where time leaps over the back-off, the next calls ask.
     """
 
     was_fetching: bool
     pending: float
     failed: int
     took: float | None
+    is_asked_when_due: bool = True
 
 
 class Observed(NamedTuple):
@@ -340,6 +387,8 @@ class _Tally:
         self.errors: Counter[type[Exception]] = Counter()
         self.seen: set[Parts] = set()
         self.expired = 0
+        self.last: object = None
+        self.expiration = inf
         self.longest = self.longest_while_valid = self.longest_beside = 0.0
 
     def add(self, other: _Tally) -> None:
@@ -367,8 +416,14 @@ class _Callers:
         self._subject = subject
         self._beside = beside
         self._stop = threading.Event()
-        self._tallies: list[_Tally] = []
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        self._may_call = threading.Event()
+        self._may_call.set()
+        self._calling = [threading.Lock() for _ in range(threads)]
+        self._tallies = [_Tally() for _ in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._work, args=both, daemon=True)
+            for both in zip(self._tallies, self._calling, strict=True)
+        ]
         self.valid_until = inf
         """Up to when the credentials of the beginning are valid at the least."""
         self.valid_from = inf
@@ -383,7 +438,7 @@ class _Callers:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(timeout=30)
+            thread.join(timeout=60)
         if any(thread.is_alive() for thread in self._threads):
             raise TimeoutError("a caller does not come back")
 
@@ -393,38 +448,71 @@ class _Callers:
             total.add(tally)
         return total
 
-    def _work(self) -> None:
-        get, tell_time, beside = self._subject.get, self._subject.time, self._beside
-        tally = _Tally()
-        self._tallies.append(tally)
-        last, expiration = None, inf
+    def calls(self) -> list[int]:
+        """How many each has made."""
+        return [tally.calls for tally in self._tallies]
+
+    def have_called_since(self, calls: list[int]) -> bool:
+        """Whether each has made a whole call since, whatever it was at then."""
+        if self._stop.is_set():
+            return True
+        return all(now >= then + 2 for now, then in zip(self.calls(), calls, strict=True))
+
+    def wait_for_a_fetch(self) -> bool:
+        """Whether one of them is waiting for the outcome of a fetch."""
+        frames = sys._current_frames()
+        for thread in self._threads:
+            frame = frames.get(thread.ident or 0)
+            while frame is not None:
+                if frame.f_code is Flight.wait.__code__:
+                    return True
+                frame = frame.f_back
+        return False
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nobody calls inside the block."""
+        self._may_call.clear()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._may_call.set)
+            for calling in self._calling:
+                stack.enter_context(calling)
+            yield
+
+    def _work(self, tally: _Tally, calling: threading.Lock) -> None:
         while not self._stop.is_set():
-            time_before = tell_time()
-            begin = now()
-            error = None
-            try:
-                got = get()
-            except Exception as caught:
-                got, error = None, type(caught)
-            end = now()
-            tally.calls += 1
-            tally.longest = max(tally.longest, end - begin)
-            was_valid = end < self.valid_until or begin > self.valid_from
-            if was_valid:
-                tally.longest_while_valid = max(tally.longest_while_valid, end - begin)
-            if error is not None:
-                self.has_failed = True
-                tally.errors[error] += 1
-                tally.failed_while_valid += was_valid
-            else:
-                if got is not last:
-                    last, expiration = got, self._look_at(self._subject.parts(got), tally)
-                tally.expired += time_before >= expiration
-            if beside is not None:
-                begin = now()
-                beside()
-                tally.longest_beside = max(tally.longest_beside, now() - begin)
+            self._may_call.wait()
+            with calling:
+                self._call(tally)
             time.sleep(PAUSE)
+
+    def _call(self, tally: _Tally) -> None:
+        time_before = self._subject.time()
+        begin = now()
+        error = None
+        try:
+            got = self._subject.get()
+        except Exception as caught:
+            got, error = None, type(caught)
+        end = now()
+        tally.longest = max(tally.longest, end - begin)
+        was_valid = end < self.valid_until or begin > self.valid_from
+        if was_valid:
+            tally.longest_while_valid = max(tally.longest_while_valid, end - begin)
+        if error is not None:
+            self.has_failed = True
+            tally.errors[error] += 1
+            tally.failed_while_valid += was_valid
+        else:
+            if got is not tally.last:
+                tally.last = got
+                tally.expiration = self._look_at(self._subject.parts(got), tally)
+            tally.expired += time_before >= tally.expiration
+        tally.calls += 1
+        if self._beside is not None:
+            begin = now()
+            self._beside()
+            tally.longest_beside = max(tally.longest_beside, now() - begin)
 
     def _look_at(self, parts: Parts, tally: _Tally) -> float:
         """Remember them; when they expire."""
@@ -450,7 +538,8 @@ def run_fault(
     lasts: float,
     threads: int = 64,
     beside: Callable[[], object] | None = None,
-    patience: float = 30.0,
+    patience: float = 60.0,
+    leaps: bool = False,
 ) -> Observed:
     """Have threads call a provider from before a fault's begin until it has new credentials.
 
@@ -468,17 +557,20 @@ def run_fault(
         threads: How many call, every 5 ms.
         beside: Called by each of them after each call, to compare.
         patience: Seconds to wait for what has to come.
+        leaps: Whether the back-off after the fault's end is leapt over.
 
     Raises:
         TimeoutError: Nobody noticed the fault.
     """
     fault.before(server)
     subject.get()
-    with _Callers(server, subject, threads, beside) as callers:
+    with _Callers(server, subject, threads, beside) as callers, contextlib.ExitStack() as stack:
+        if subject.fetches is not None:
+            stack.enter_context(subject.fetches.watching(callers))
         time.sleep(0.1)
         course = _Course(fault, server, subject, callers, left, lasts)
         course.run(patience)
-        recovery = course.recover(patience)
+        recovery = course.recover_by_leaps(patience) if leaps else course.recover(patience)
         callers.valid_from = now()
         time.sleep(0.1)
     total = callers.total()
@@ -498,6 +590,14 @@ def run_fault(
         failed_fetches=course.failed_fetches,
         recovery=recovery,
     )
+
+
+def _wait_until(is_so: Callable[[], bool], patience: float) -> None:
+    until = now() + patience
+    while not is_so():
+        if now() > until:
+            raise TimeoutError("it did not come to be in time")
+        time.sleep(0.002)
 
 
 class _Course:
@@ -563,6 +663,37 @@ class _Course:
                 if was_fetching and failed == 1:
                     pending = took + latest.next_request_in
         return Recovery(was_fetching, pending, failed, took)
+
+    def recover_by_leaps(self, patience: float) -> Recovery:
+        """The same, with time that leaps over the back-off."""
+        status, leap = self._subject.status, self._subject.leap
+        assert status is not None
+        assert leap is not None
+        ended, is_asked_when_due = now(), True
+        with self._callers.paused():  # so that no fetch begins
+            was_fetching, failures = status().is_refreshing, status().failures
+            _wait_until(lambda: not status().is_refreshing, patience)
+            latest = status()
+            failed = max(0, latest.failures - failures)
+            pending = latest.next_request_in
+            if latest.rotations == self._rotations:
+                leap(pending)
+        self.failed_fetches = max(self.failed_fetches, failures)
+        if latest.rotations == self._rotations:
+            calls = self._callers.calls()
+            _wait_until(lambda: self._callers.have_called_since(calls), patience)
+            later = status()
+            is_asked_when_due = later.is_refreshing or later != latest._replace(
+                expires_in=later.expires_in, next_request_in=later.next_request_in
+            )
+        _wait_until(
+            lambda: status().rotations > self._rotations or status().failures > failures + failed,
+            patience,
+        )
+        latest = status()
+        failed = max(failed, latest.failures - failures)
+        took = None if latest.rotations == self._rotations else now() - ended
+        return Recovery(was_fetching, pending, failed, took, is_asked_when_due)
 
     def _begin(self) -> None:
         self._fault.begin(self._server)
