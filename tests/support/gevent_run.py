@@ -95,22 +95,22 @@ def load(endpoint: str, oss_endpoint: str, region: str, shared_time: str) -> Fig
     runtime = Runtime(clock=ageing.clock, wall_clock=ageing.wall_clock)
     provider = EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=DEADLINE, runtime=runtime)
     auth = oss2.ProviderAuthV4(provider)
-    calls = [0] * CALLERS
+    calls = [0] * (CALLERS + OSS_CALLERS)
     used: list[list[str]] = [[] for _ in range(CALLERS + OSS_CALLERS)]
     failed: list[str] = []
     last_asked: dict[tuple[str, ...], float] = {}
 
-    def ask() -> str:
+    def ask(number: int) -> str:
         # The time before the call: what had expired by then must not come out of it.
         asked_at = ageing.time()
         credentials = provider.get_credentials()
         last_asked[tuple(parts(credentials))] = asked_at
+        calls[number] += 1
         return credentials.access_key_id
 
     def call(number: int) -> None:
         while len(used[number]) < TOKENS:
-            key_id = ask()
-            calls[number] += 1
+            key_id = ask(number)
             if key_id not in used[number]:
                 used[number].append(key_id)
             time.sleep(PAUSE)
@@ -118,7 +118,7 @@ def load(endpoint: str, oss_endpoint: str, region: str, shared_time: str) -> Fig
     def use_oss(number: int) -> None:
         bucket = oss2.Bucket(auth, oss_endpoint, "bucket", region=region)
         while len(used[number]) < TOKENS:
-            if (key_id := ask()) not in used[number]:
+            if (key_id := ask(number)) not in used[number]:
                 bucket.put_object(str(number), b"signed")
                 assert bucket.get_object(str(number)).read() == b"signed"
                 used[number].append(key_id)
