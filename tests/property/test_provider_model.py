@@ -118,14 +118,18 @@ class ProviderModel(RuleBasedStateMachine):
             assert credentials.role_name == self.service.role
         self.is_refreshing = False
 
-    @precondition(lambda self: self.last is not None)
     @rule()
     def refuse(self) -> None:
         """The service ends the credentials before their time, and says so to whoever uses them."""
-        assert self.last is not None
+        # What is handed out now: a poller may have replaced what somebody got before.
+        self.get()
         self.launcher.run_all()
+        try:
+            refused = self.provider.get_credentials()
+        except CredentialsError:
+            return
         self.service.expire()
-        self.provider.invalidate(self.last)
+        self.provider.invalidate(refused)
         if self.is_healthy and self.provider.status().next_request_in == 0:
             self.check(self.provider.get_credentials())
         else:
@@ -253,6 +257,30 @@ class ProviderModel(RuleBasedStateMachine):
         told = repr(self.provider.status()) + repr(self.provider)
         assert "secret" not in told
         assert "fake-security-token" not in told
+
+
+@pytest.mark.parametrize("seconds_in_the_window", [10.0, 20.0, 29.0])
+def test_refusal_after_a_poller_has_replaced_what_was_handed_out(
+    seconds_in_the_window: float,
+) -> None:
+    """A course that once failed: the model refused the credentials of the first call, which the
+    poller had replaced long before, so that the refusal rightly changed nothing."""
+    model = ProviderModel()
+    try:
+        model.begin(life=60.0)
+        model.get()
+        first = model.last
+        model.switch_polling()
+        model.pass_time(seconds=21600.0)
+        model.switch_polling()
+        model.pass_time(seconds=seconds_in_the_window)
+        assert model.last is first
+        model.refuse()
+        model.hot_path_is_safe()
+        assert model.last is not first
+        model.recover_and_ask()
+    finally:
+        model.teardown()
 
 
 TestProviderModel = ProviderModel.TestCase
