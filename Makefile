@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-filesystems clients test-all check soak model explore fleet fuzz mutants coverage security format bench clean
+.PHONY: demo test test-filesystems clients test-all check soak model explore fleet fuzz mutants coverage security format bench clean stress
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
@@ -47,6 +47,13 @@ check: $(VENV)/dev.stamp
 # Longer runs of the same tests.
 soak: $(VENV)/dev.stamp
 	$(PYTEST) -m soak --timeout=1800 -s
+
+# The tests RUNS times beside BUSY busy loops: prints how many runs failed, and which tests.
+RUNS ?= 10
+BUSY ?= 4
+
+stress: $(VENV)/dev.stamp
+	$(BIN)/python tests/stress/run.py --runs $(RUNS) --busy $(BUSY)
 
 model: $(VENV)/dev.stamp
 	MODEL_EXAMPLES=20000 $(PYTEST) tests/property --timeout=7200
