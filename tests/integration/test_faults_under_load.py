@@ -30,8 +30,8 @@ from support.faults import (
 
 from ecs_role_creds import CredentialsError, EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import MetadataUnreachableError
-from ecs_role_creds.metadata import MAX_TRIES
 from ecs_role_creds.provider import Runtime
+from ecs_role_creds.retries import MAX_TRIES
 from ecs_role_creds.schedule import (
     FIRST_BACKOFF,
     MAX_BACKOFF,

@@ -304,16 +304,12 @@ def aged_provider(
     )
     provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint, runtime=runtime)
 
-    def status() -> ProviderStatus:
-        with provider._cache._lock:  # else a fetch may be over, and its outcome not yet told
-            return provider.status()
-
     return Subject(
         provider.get_credentials,
         lambda one: (one.access_key_id, one.access_key_secret, one.security_token),
         lambda left: ageing.leap(provider.status().expires_in - left),
         ageing.time,
-        status,
+        provider.status,
         fetches,
         ageing.leap,
     )
