@@ -143,7 +143,7 @@ def test_dates(client: Client, server: FakeMetadataServer) -> None:
     honest = parsedate_to_datetime(client.get().headers["Date"])
     server.skew_date(3600, times=1)
     skewed = parsedate_to_datetime(client.get().headers["Date"])
-    assert 3600 <= (skewed - honest).total_seconds() <= 3605
+    assert 3600 <= (skewed - honest).total_seconds() <= 3900
     server.drop_date(times=1)
     assert client.get().headers["Date"] is None
     assert client.get().headers["Date"] is not None

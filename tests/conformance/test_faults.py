@@ -220,7 +220,7 @@ def test_delay(server: FakeMetadataServer) -> None:
     server.delay(0.1, times=1)
     began = time.monotonic()
     assert ask(server, ROLE_PATH).status == 200
-    assert 0.1 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.1
 
 
 def test_recovering_ends_a_delay(server: FakeMetadataServer, pool: ThreadPoolExecutor) -> None:
@@ -228,7 +228,7 @@ def test_recovering_ends_a_delay(server: FakeMetadataServer, pool: ThreadPoolExe
     late = pool.submit(ask, server, ROLE_PATH)
     wait_until(lambda: len(server.requests) == 1)
     server.recover()
-    assert late.result(10).status == 200
+    assert late.result(60).status == 200
 
 
 def test_faults_add_up(server: FakeMetadataServer) -> None:

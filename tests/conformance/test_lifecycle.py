@@ -155,7 +155,7 @@ def test_nothing_is_left_after_it_stops(hold: Callable[[FakeMetadataServer], Non
     assert len(server_threads() - threads) == 9
     began = time.monotonic()
     server.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # not the 600 s that answers are held for
     assert not server_threads() - threads
     for client in clients:
         client.settimeout(10)

@@ -25,13 +25,14 @@ NPM = Path(__file__).parents[1] / "support" / "npm"
 
 LIBRARY = """
 from ecs_role_creds import EcsRamRoleCredentialsProvider
-got = EcsRamRoleCredentialsProvider(role_name).get_credentials()
+got = EcsRamRoleCredentialsProvider(role_name, deadline=30).get_credentials()
 triple = [got.access_key_id, got.access_key_secret, got.security_token]
 """
 ALIBABACLOUD_CREDENTIALS = """
 from alibabacloud_credentials.client import Client
 from alibabacloud_credentials.models import Config
-got = Client(Config(type="ecs_ram_role", role_name=role_name)).get_credential()
+patience = {"timeout": 30_000, "connect_timeout": 30_000}  # milliseconds
+got = Client(Config(type="ecs_ram_role", role_name=role_name, **patience)).get_credential()
 triple = [got.access_key_id, got.access_key_secret, got.security_token]
 """
 NODE = """

@@ -19,12 +19,12 @@ def pollers() -> list[threading.Thread]:
 
 def join(threads: list[threading.Thread]) -> None:
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
 
 def wait_for_a_fetch(provider: EcsRamRoleCredentialsProvider) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while provider.status().fetches == 0 and time.monotonic() < until:
         time.sleep(0.001)
     assert provider.status().fetches == 1
