@@ -234,6 +234,24 @@ def test_polling_started_inside_ends_with_the_block(
     assert outside.requests == []
 
 
+def test_callbacks_stay_with_the_provider(
+    server: FakeMetadataServer, outside: FakeMetadataServer
+) -> None:
+    provider = EcsRamRoleCredentialsProvider()
+    roles: list[str] = []
+    stop = provider.on_rotation(lambda credentials: roles.append(credentials.role_name))
+    with redirect_to(server):
+        provider.get_credentials()
+        wait_until(lambda: roles == ["app-role"])
+    provider.get_credentials()
+    wait_until(lambda: roles == ["app-role", "outside-role"])
+    stop()
+    provider.invalidate(provider.get_credentials())
+    outside.rotate()
+    provider.get_credentials()
+    assert len(roles) == 2
+
+
 def test_providers_are_not_kept_alive(server: FakeMetadataServer) -> None:
     provider = EcsRamRoleCredentialsProvider()
     reference = weakref.ref(provider)
