@@ -16,7 +16,13 @@ from ecs_role_creds import (
 from ecs_role_creds.adapters.generic import credentials_environment, credentials_tuple
 from ecs_role_creds.adapters.oss2 import OssCredentialsProvider
 from ecs_role_creds.errors import MetadataServiceError, RoleMismatchError
-from ecs_role_creds.testing import FakeMetadataServer, FakeOss, IssuedCredentials, VirtualClock
+from ecs_role_creds.testing import (
+    FakeMetadataServer,
+    FakeOss,
+    IssuedCredentials,
+    VirtualClock,
+    forget_credentials,
+)
 
 provider = EcsRamRoleCredentialsProvider()
 pinned: EcsRamRoleCredentialsProvider = EcsRamRoleCredentialsProvider(
@@ -63,3 +69,5 @@ credentials = OssCredentialsProvider(provider).get_credentials()
 with FakeMetadataServer(life=60, clock=VirtualClock()) as server, FakeOss(server, ["a"]) as oss:
     issued: IssuedCredentials = server.rotate()
     endpoint: str = oss.endpoint
+    server.advance(60)
+forget_credentials()
