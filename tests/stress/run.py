@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,8 @@ def main() -> int:
     if options.runs < 1 or options.busy < 0:
         parser.error("pass --runs 1 or more, and --busy 0 or more")
 
+    # Have a request to end it end its busy loops too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed_runs, failures = 0, Counter[str]()
     with busy_loops(options.busy):
         for number in range(1, options.runs + 1):
