@@ -21,7 +21,7 @@ OWNER = element("Owner", text("ID", "1000000000000001"), text("DisplayName", "10
 
 
 def put_bucket(call: Call) -> Response:
-    """Create a bucket. The owner may repeat it; a repeated one can only change the ACL."""
+    """Create a bucket. The owner may repeat it, to change the ACL only (inferred)."""
     name = call.received.bucket or ""
     check_bucket_name(name)
     acl = call.headers.get("x-oss-acl")
@@ -78,7 +78,7 @@ def delete_bucket(call: Call) -> Response:
 def list_buckets(call: Call) -> Response:
     """List the buckets by name, in pages."""
     prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
-    most = integer_of("max-keys", call.query.get("max-keys"), 1, 1000, 100)
+    most = integer_of("max-keys", call.query.get("max-keys"), 1, 1000, 100, "0017-00000289")
     names = sorted(name for name in call.buckets if name.startswith(prefix) and name > marker)
     page, is_truncated = names[:most], len(names) > most
     shown = [_summary(call.buckets[name], call.region) for name in page]

@@ -85,7 +85,9 @@ def list_objects(call: Call) -> Response:
 def list_objects_v2(call: Call) -> Response:
     """List objects, version 2."""
     if call.query["list-type"] != "2":
-        raise invalid_argument("list-type", call.query["list-type"], "list-type must be 2.")
+        raise invalid_argument(
+            "list-type", call.query["list-type"], "list-type must be 2.", "0015-00000401"
+        )
     token, start_after = call.query.get("continuation-token"), short_parameter(call, "start-after")
     marker = start_after if token is None else _marker_of(token)
     with_owner = check_flag("fetch-owner", call.query.get("fetch-owner"))
@@ -104,7 +106,7 @@ def _listed(call: Call, marker: str, *, with_owner: bool) -> tuple[Page, list[st
     """The page that is asked for, and the elements that both versions have in common."""
     bucket, shown = call.bucket, names_shown(call)
     prefix, delimiter = short_parameter(call, "prefix"), short_parameter(call, "delimiter")
-    most = integer_of("max-keys", call.query.get("max-keys"), 1, 1000, 100)
+    most = integer_of("max-keys", call.query.get("max-keys"), 1, 1000, 100, "0015-00000402")
     page = page_of(sorted(bucket), prefix, delimiter, marker, most)
     return page, [
         text("Name", bucket.name),

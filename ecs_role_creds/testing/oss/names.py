@@ -104,12 +104,14 @@ def tags_of_header(value: str | None) -> dict[str, str]:
     return check_tags(parse_qsl(value or "", keep_blank_values=True))
 
 
-def integer_of(name: str, value: str | None, low: int, high: int, default: int) -> int:
+def integer_of(
+    name: str, value: str | None, low: int, high: int, default: int, ec: str = ""
+) -> int:
     """A whole number in a range, or ``InvalidArgument``; the default where it is missing."""
     if value is None or value == "":
         return default
     if not (value.isascii() and value.isdigit() and len(value) < 20 and low <= int(value) <= high):
         raise invalid_argument(
-            name, value, f"Argument {name} must be an integer between {low} and {high}."
+            name, value, f"Argument {name} must be an integer between {low} and {high}.", ec
         )
     return int(value)
