@@ -226,7 +226,7 @@ class Oss2:
     ) -> str:
         listed = [oss2.models.PartInfo(number, etag) for number, etag in parts]
         result = self._call(
-            "complete_multipart_upload", bucket, key, upload, listed, headers=dict(headers)
+            "complete_multipart_upload", bucket, key, upload, listed or None, headers=dict(headers)
         )
         return str(result.etag)
 
@@ -519,13 +519,11 @@ def signed_request(
     bucket, key = path
     url = "/".join([oss.endpoint, *([bucket] if bucket else []), *([quote(key)] if key else [])])
     request = oss2.http.Request(
-        method, url, params=dict(params), headers=dict(headers), region=oss.region
+        method, url, params=dict(params), headers=dict(headers), region=oss.region, product="oss"
     )
     auth._sign_request(request, bucket, key)
     sent = {name: value for name, value in request.headers.items() if value is not None}
-    return requests.request(
-        method, url, params=request.params, headers=sent, data=body, timeout=60
-    )
+    return requests.request(method, url, params=request.params, headers=sent, data=body, timeout=60)
 
 
 def presigned_url(
@@ -540,7 +538,7 @@ def presigned_url(
     bucket, key = path
     url = "/".join([oss.endpoint, *([bucket] if bucket else []), *([quote(key)] if key else [])])
     request = oss2.http.Request(
-        method, url, params=dict(params), headers=dict(headers), region=oss.region
+        method, url, params=dict(params), headers=dict(headers), region=oss.region, product="oss"
     )
     signed: str = auth._sign_url(request, bucket, key, 600)
     return signed

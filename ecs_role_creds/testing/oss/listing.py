@@ -88,7 +88,8 @@ def list_objects_v2(call: Call) -> Response:
         raise invalid_argument(
             "list-type", call.query["list-type"], "list-type must be 2.", "0015-00000401"
         )
-    token, start_after = call.query.get("continuation-token"), short_parameter(call, "start-after")
+    token = call.query.get("continuation-token") or None  # oss2 sends an empty one
+    start_after = short_parameter(call, "start-after")
     marker = start_after if token is None else _marker_of(token)
     with_owner = check_flag("fetch-owner", call.query.get("fetch-owner"))
     page, parts = _listed(call, marker, with_owner=with_owner)

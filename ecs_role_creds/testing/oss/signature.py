@@ -27,19 +27,24 @@ except ImportError as error:
 
 # What OSS signs in version 1 (documented); the signer knows only what its own client sends.
 _V1_SUBRESOURCES = [
-    *("acl", "append", "bucketArchiveDirectRead", "bucketInfo", "callback", "callback-var"),
-    *("cname", "comp", "continuation-token", "cors", "delete", "encryption", "endTime", "img"),
-    *("httpsConfig", "inventory", "inventoryId", "lifecycle", "live", "location", "logging"),
-    *("metaQuery", "objectMeta", "partNumber", "policy", "policyStatus", "position", "qos"),
-    *("publicAccessBlock", "referer", "regionList", "replication", "replicationLocation"),
-    *("replicationProgress", "requestPayment", "requesterQosInfo", "resourceGroup"),
-    *("response-cache-control", "response-content-disposition", "response-content-encoding"),
-    *("response-content-language", "response-content-type", "response-expires", "restore"),
-    *("security-token", "sequential", "startTime", "stat", "status", "style", "styleName"),
-    *("symlink", "tagging", "transferAcceleration", "uploadId", "uploads", "versionId"),
-    *("versioning", "versions", "vod", "website", "worm", "wormExtend", "wormId", "qosInfo"),
-    *("x-oss-ac-forward-allow", "x-oss-ac-source-ip", "x-oss-ac-subnet-mask", "x-oss-ac-vpc-id"),
-    *("x-oss-async-process", "x-oss-process", "x-oss-request-payer", "x-oss-traffic-limit"),
+    *("accessPoint", "accessPointPolicy", "acl", "append", "asyncFetch"),
+    *("bucketArchiveDirectRead", "bucketInfo", "callback", "callback-var", "cname", "comp"),
+    *("continuation-token", "cors", "delete", "encryption", "endTime", "group", "httpsConfig"),
+    *("img", "inventory", "inventoryId", "lifecycle", "link", "live", "location", "logging"),
+    *("metaQuery", "objectInfo", "objectMeta", "partNumber", "policy", "policyStatus"),
+    *("position", "publicAccessBlock", "qos", "qosInfo", "qosRequester"),
+    *("redundancyTransition", "referer", "regionList", "replication", "replicationLocation"),
+    *("replicationProgress", "requesterQosInfo", "requestPayment", "resourceGroup"),
+    *("resourcePool", "resourcePoolBuckets", "resourcePoolInfo", "response-cache-control"),
+    *("response-content-disposition", "response-content-encoding", "response-content-language"),
+    *("response-content-type", "response-expires", "restore", "security-token", "sequential"),
+    *("startTime", "stat", "status", "style", "styleName", "symlink", "tagging"),
+    *("transferAcceleration", "uploadId", "uploads", "versionId", "versioning", "versions"),
+    *("vod", "website", "worm", "wormExtend", "wormId", "x-oss-ac-forward-allow"),
+    *("x-oss-ac-source-ip", "x-oss-ac-subnet-mask", "x-oss-ac-vpc-id"),
+    *("x-oss-access-point-name", "x-oss-async-process", "x-oss-process"),
+    *("x-oss-redundancy-transition-taskid", "x-oss-request-payer"),
+    *("x-oss-target-redundancy-type", "x-oss-traffic-limit", "x-oss-write-get-object-response"),
 ]
 
 

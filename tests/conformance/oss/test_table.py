@@ -55,9 +55,7 @@ def test_unknown_header(operation: Operation, oss: FakeOss, auth: Any) -> None:
     for name in names:
         headers = {**headers_of(operation), name: "1"}
         path = PATHS[operation.level]
-        answer = signed_request(
-            oss, auth, operation.method, path, params_of(operation), headers
-        )
+        answer = signed_request(oss, auth, operation.method, path, params_of(operation), headers)
         is_not_implemented(answer, f"the header {name}")
     assert dict(oss.objects["pictures"]) == {}
 
@@ -67,9 +65,7 @@ def test_unknown_parameter(operation: Operation, oss: FakeOss, auth: Any) -> Non
     for name in ("unheard-of", "versionId", "x-oss-process"):
         path = PATHS[operation.level]
         params = {**params_of(operation), name: "1"}
-        answer = signed_request(
-            oss, auth, operation.method, path, params, headers_of(operation)
-        )
+        answer = signed_request(oss, auth, operation.method, path, params, headers_of(operation))
         is_not_implemented(answer, name)
     assert dict(oss.objects["pictures"]) == {}
 
@@ -115,9 +111,7 @@ def test_unknown_method(oss: FakeOss, auth: Any) -> None:
 
 def test_the_table_is_consistent() -> None:
     """An operation has one declaration for each method, a documented action, and a kind."""
-    keys = [
-        (one.level, one.method, one.selectors, one.selecting_header) for one in OPERATIONS
-    ]
+    keys = [(one.level, one.method, one.selectors, one.selecting_header) for one in OPERATIONS]
     assert len(set(keys)) == len(keys)
     for operation in OPERATIONS:
         assert re.fullmatch(r"oss:[A-Z][A-Za-z]+", operation.action)
