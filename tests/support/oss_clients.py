@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
 from ecs_role_creds.testing import FakeOss
 
 Headers = Mapping[str, str]
+NONE: Headers = MappingProxyType({})
 
 
 class OssError(Exception):
@@ -110,16 +112,16 @@ class Oss2:
 
     # Objects.
 
-    def put(self, bucket: str, key: str, content: bytes, headers: Headers = {}) -> Answer:
+    def put(self, bucket: str, key: str, content: bytes, headers: Headers = NONE) -> Answer:
         result = self._call("put_object", bucket, key, content, headers=dict(headers))
         return Answer(result.status, result.headers)
 
-    def get(self, bucket: str, key: str, headers: Headers = {}, params: Headers = {}) -> Answer:
+    def get(self, bucket: str, key: str, headers: Headers = NONE, params: Headers = NONE) -> Answer:
         result = self._call("get_object", bucket, key, headers=dict(headers), params=dict(params))
         with self._errors():
             return Answer(result.status, result.headers, result.read())
 
-    def head(self, bucket: str, key: str, headers: Headers = {}) -> Answer:
+    def head(self, bucket: str, key: str, headers: Headers = NONE) -> Answer:
         result = self._call("head_object", bucket, key, headers=dict(headers))
         return Answer(result.status, result.headers)
 
@@ -133,7 +135,7 @@ class Oss2:
     def delete_many(self, bucket: str, keys: list[str]) -> list[str]:
         return list(self._call("batch_delete_objects", bucket, keys).deleted_keys)
 
-    def copy(self, source: tuple[str, str], bucket: str, key: str, headers: Headers = {}) -> str:
+    def copy(self, source: tuple[str, str], bucket: str, key: str, headers: Headers = NONE) -> str:
         result = self._call("copy_object", bucket, *source, key, headers=dict(headers))
         return str(result.etag)
 
@@ -185,7 +187,9 @@ class Oss2:
 
     # Multipart uploads.
 
-    def initiate(self, bucket: str, key: str, headers: Headers = {}, params: Headers = {}) -> str:
+    def initiate(
+        self, bucket: str, key: str, headers: Headers = NONE, params: Headers = NONE
+    ) -> str:
         result = self._call(
             "init_multipart_upload", bucket, key, headers=dict(headers), params=dict(params)
         )
@@ -222,7 +226,7 @@ class Oss2:
         key: str,
         upload: str,
         parts: list[tuple[int, str]],
-        headers: Headers = {},
+        headers: Headers = NONE,
     ) -> str:
         listed = [oss2.models.PartInfo(number, etag) for number, etag in parts]
         result = self._call(
@@ -310,14 +314,14 @@ class OssV2:
 
     # Objects.
 
-    def put(self, bucket: str, key: str, content: bytes, headers: Headers = {}) -> Answer:
+    def put(self, bucket: str, key: str, content: bytes, headers: Headers = NONE) -> Answer:
         result = self._call(
             "put_object",
             oss_v2.PutObjectRequest(bucket=bucket, key=key, body=content, headers=dict(headers)),
         )
         return Answer(result.status_code, result.headers)
 
-    def get(self, bucket: str, key: str, headers: Headers = {}, params: Headers = {}) -> Answer:
+    def get(self, bucket: str, key: str, headers: Headers = NONE, params: Headers = NONE) -> Answer:
         request = oss_v2.GetObjectRequest(
             bucket=bucket, key=key, headers=dict(headers), parameters=dict(params)
         )
@@ -325,7 +329,7 @@ class OssV2:
         body = result.body.content if self._loop is None else self._run(result.body.read())
         return Answer(result.status_code, result.headers, body)
 
-    def head(self, bucket: str, key: str, headers: Headers = {}) -> Answer:
+    def head(self, bucket: str, key: str, headers: Headers = NONE) -> Answer:
         request = oss_v2.HeadObjectRequest(bucket=bucket, key=key, headers=dict(headers))
         result = self._call("head_object", request)
         return Answer(result.status_code, result.headers)
@@ -347,7 +351,7 @@ class OssV2:
         result = self._call("delete_multiple_objects", request)
         return [one.key for one in result.deleted_objects or []]
 
-    def copy(self, source: tuple[str, str], bucket: str, key: str, headers: Headers = {}) -> str:
+    def copy(self, source: tuple[str, str], bucket: str, key: str, headers: Headers = NONE) -> str:
         request = oss_v2.CopyObjectRequest(
             bucket=bucket,
             key=key,
@@ -420,7 +424,9 @@ class OssV2:
 
     # Multipart uploads.
 
-    def initiate(self, bucket: str, key: str, headers: Headers = {}, params: Headers = {}) -> str:
+    def initiate(
+        self, bucket: str, key: str, headers: Headers = NONE, params: Headers = NONE
+    ) -> str:
         request = oss_v2.InitiateMultipartUploadRequest(
             bucket=bucket, key=key, headers=dict(headers), parameters=dict(params)
         )
@@ -487,7 +493,7 @@ class OssV2:
         key: str,
         upload: str,
         parts: list[tuple[int, str]],
-        headers: Headers = {},
+        headers: Headers = NONE,
     ) -> str:
         listed = [oss_v2.UploadPart(part_number=number, etag=etag) for number, etag in parts]
         request = oss_v2.CompleteMultipartUploadRequest(
@@ -511,8 +517,8 @@ def signed_request(
     auth: Any,
     method: str,
     path: tuple[str, str],
-    params: Headers = {},
-    headers: Headers = {},
+    params: Headers = NONE,
+    headers: Headers = NONE,
     body: bytes = b"",
 ) -> requests.Response:
     """Any request, signed by oss2; for those that no client makes."""
@@ -531,8 +537,8 @@ def presigned_url(
     auth: Any,
     method: str,
     path: tuple[str, str],
-    params: Headers = {},
-    headers: Headers = {},
+    params: Headers = NONE,
+    headers: Headers = NONE,
 ) -> str:
     """Any URL, signed by oss2."""
     bucket, key = path

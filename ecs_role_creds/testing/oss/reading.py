@@ -156,16 +156,13 @@ OPERATIONS = (
     Operation(
         "HeadObject", "HEAD", "object", head_object, "oss:GetObject", "read", headers=CONDITIONS
     ),
-    *(
-        Operation(
-            "GetObjectMeta",
-            method,
-            "object",
-            get_object_meta,
-            "oss:GetObject",
-            "read",
-            selectors=frozenset({"objectMeta"}),
-        )
-        for method in ("HEAD", "GET")  # oss2 sends GET, alibabacloud-oss-v2 HEAD
+    Operation(
+        "GetObjectMeta",
+        "HEAD",
+        "object",
+        get_object_meta,
+        "oss:GetObject",
+        "read",
+        selectors=frozenset({"objectMeta"}),
     ),
 )

@@ -101,9 +101,8 @@ def test_part_copy(client: Any, oss: FakeOss) -> None:
 
 
 def test_list_uploads(client: Any) -> None:
-    expected = []
-    for key in ("a/1", "a/1", "a/2", "b ü"):
-        expected.append((key, client.initiate("pictures", key)))
+    keys = ("a/1", "a/1", "a/2", "b ü")
+    expected = [(key, client.initiate("pictures", key)) for key in keys]
     for size in (1, 2, 1000):
         assert client.uploads("pictures", most=size) == expected
     assert client.uploads("pictures", "a/") == expected[:3]

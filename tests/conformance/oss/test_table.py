@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
@@ -38,10 +39,8 @@ def headers_of(operation: Operation) -> dict[str, str]:
 
 
 def is_not_implemented(answer: requests.Response, what: str) -> None:
-    text = answer.headers.get("x-oss-err") and answer.text
+    text = answer.text
     if answer.request.method == "HEAD":
-        import base64
-
         text = base64.b64decode(answer.headers["x-oss-err"]).decode()
     assert answer.status_code == 400
     assert "<Code>NotImplemented</Code>" in text
