@@ -6,6 +6,7 @@ Needs ``pip install 'ecs-role-creds[testing-oss]'``.
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Iterable
 from datetime import datetime, timezone
@@ -75,7 +76,7 @@ class FakeOss(OssFaults, LoopbackServer):
 
     Raises:
         TypeError: ``buckets`` is a string.
-        ValueError: OSS does not take the name of a bucket.
+        ValueError: OSS does not take the name of a bucket, or ``region`` is none.
     """
 
     max_body = 5 * 2**30  # documented
@@ -92,6 +93,8 @@ class FakeOss(OssFaults, LoopbackServer):
     ) -> None:
         if isinstance(buckets, (str, bytes)):
             raise TypeError(f"buckets is {buckets!r}; pass a list of names, such as [{buckets!r}]")
+        if not re.fullmatch(r"[a-z0-9-]+", region):
+            raise ValueError(f"region is {region!r}; pass one like 'cn-hangzhou'")
         OssFaults.__init__(self)
         LoopbackServer.__init__(self, host, port)
         self.region = region

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from ecs_role_creds.testing.exchange import IssuedCredentials
@@ -128,7 +128,7 @@ def _equal(one: str, other: str) -> bool:
 def _sign_again(received: Received, claim: Claim, issued: IssuedCredentials) -> str:
     headers = {name: value for name, value in received.headers.items() if name != "authorization"}
     request = HttpRequest(received.method, _unsigned(received.url), headers)
-    context = SigningContext(
+    context: Any = SigningContext(
         product=claim.product,
         region=claim.region,
         bucket=received.bucket,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +107,12 @@ def test_unknown_method(oss: FakeOss, auth: Any) -> None:
     answer = signed_request(oss, auth, "PATCH", PATHS["object"])
     assert answer.status_code == 405
     assert "<Code>MethodNotAllowed</Code>" in answer.text
+
+
+def test_the_reference_lists_every_operation() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/fake-oss.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| `(oss:\w+)` \| (\w+) \|$", page, re.MULTILINE)
+    assert rows == [(one.kind, one.action, one.access) for one in OPERATIONS]
 
 
 def test_the_table_is_consistent() -> None:
