@@ -1,10 +1,9 @@
-"""A small HTTP server on loopback, gone without a trace when it stops."""
+"""A small HTTP server on loopback. Stopping it ends its threads and closes its sockets."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import socket
 import struct
 import threading
@@ -15,36 +14,19 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ecs_role_creds.testing.exchange import Request, Response
+from ecs_role_creds.testing.wire import BadRequestError, joined, read_body
 
 _GRACE = 0.1
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time; closing then sends a RST
-_PIECE = 1 << 20  # bytes read at a time, so that memory grows with what arrives
-_MAX_LINE = 1 << 16
-_ONLY_ONCE = ("authorization", "content-length", "host", "transfer-encoding")
 
 _Self = TypeVar("_Self", bound="LoopbackServer")
-
-
-class BadRequestError(Exception):
-    """A request that cannot be read; the connection is closed after the answer.
-
-    Args:
-        code: A name for what is wrong, such as ``IncompleteBody``.
-        message: The same for people.
-        status: The HTTP status.
-    """
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
 
 
 class LoopbackServer:
     """Serves :meth:`handle` over HTTP/1.1, with a thread for each connection.
 
-    A context manager: ready inside the block. Any number may run at once. A forked child has no
-    part in it.
+    A context manager: ready inside the block. Several may run at once. A forked child closes its
+    copies of the sockets and serves nothing.
 
     Args:
         host: The address to listen at: ``127.0.0.1``, ``::1`` or a name.
@@ -73,11 +55,11 @@ class LoopbackServer:
         return Response(error.status, text, {"Content-Type": "text/plain"})
 
     def start(self: _Self) -> _Self:
-        """Begin to listen. A server that was stopped may be started again.
+        """Begin to listen. A stopped server may be started again.
 
         Raises:
-            RuntimeError: It listens already.
-            OSError: The address cannot be had.
+            RuntimeError: It is running already.
+            OSError: It cannot listen at the address.
         """
         if self._listener is not None:
             raise RuntimeError("the server is running already")
@@ -90,7 +72,7 @@ class LoopbackServer:
         return self
 
     def stop(self) -> None:
-        """Close every connection and stop listening; without effect if it does not run."""
+        """Close every connection and stop listening. No effect if it is not running."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
@@ -101,7 +83,7 @@ class LoopbackServer:
         self._calm.set()
         _shut(listener)
         listener.close()
-        # Again and again: a connection may just have been accepted.
+        # Repeatedly: a connection may just have been accepted.
         while threads := self._living_threads():
             with self._bookkeeping:
                 connections = list(self._connections)
@@ -126,7 +108,7 @@ class LoopbackServer:
         """``http://HOST:PORT``; an IPv6 address is in brackets.
 
         Raises:
-            RuntimeError: It does not listen.
+            RuntimeError: It is not running.
         """
         if self._listener is None:
             raise RuntimeError("the server is not running; use it in a with block, or start() it")
@@ -134,7 +116,7 @@ class LoopbackServer:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def release(self) -> None:
-        """Let go of every answer that is held back."""
+        """Send every answer that is delayed, hangs or drips now."""
         with self._bookkeeping:
             calm, self._calm = self._calm, threading.Event()
             if self._listener is None:
@@ -142,11 +124,11 @@ class LoopbackServer:
         calm.set()
 
     def close_idle_connections(self) -> None:
-        """Close the connections that clients keep open for later."""
+        """Close the connections that clients keep open between requests."""
         with self._bookkeeping:
             connections = list(self._connections.items())
         for connection, busy in connections:
-            # A client may have its answer just before this server is through with giving it.
+            # A client may have its answer slightly before this thread has finished sending it.
             if busy.acquire(timeout=_GRACE):
                 _shut(connection)
                 busy.release()
@@ -191,7 +173,7 @@ class LoopbackServer:
             return self._connections[connection]
 
     def _give(self, connection: socket.socket, response: Response, message: bytes) -> bool:
-        """Send an answer, in the way it is to be given; whether the connection still stands."""
+        """Send an answer, faults included. Returns whether the connection can still be used."""
         calm = self._calm
         if response.delay:
             calm.wait(response.delay)
@@ -211,7 +193,7 @@ class LoopbackServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads requests off one connection until it closes."""
+    """Reads requests from one connection until it closes."""
 
     protocol_version = "HTTP/1.1"
     server: Any  # the LoopbackServer
@@ -235,9 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _exchange(self) -> None:
         headers: dict[str, str] = {}
         try:
-            headers = self._read_headers()
-            trailers: dict[str, str] = {}
-            body = self._read_body(headers, trailers)
+            headers = joined(self.headers.items())
+            body, trailers = read_body(self.rfile, headers, self.server.max_body)
         except BadRequestError as error:
             response = self.server.refuse(Request(self.command, self.path, headers), error)
             self._send(response)
@@ -263,77 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(_GRACE)
             for _ in range(64):
-                if not self.connection.recv(_MAX_LINE):
+                if not self.connection.recv(1 << 16):
                     break
-
-    def _read_headers(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        for name, value in self.headers.items():
-            _add_header(headers, name, value)
-        return headers
-
-    def _read_body(self, headers: dict[str, str], trailers: dict[str, str]) -> bytes:
-        coding = headers.get("transfer-encoding")
-        length = headers.get("content-length")
-        if coding is None:
-            if length is None:
-                return b""
-            if not (length.isascii() and length.isdigit() and len(length) < 20):
-                raise BadRequestError(
-                    "InvalidArgument", f"Content-Length is {length!r}, which is not a number."
-                )
-            return self._read_exactly(self._checked_size(int(length)))
-        if coding.lower() != "chunked" or length is not None:
-            raise BadRequestError(
-                "InvalidArgument",
-                "Send either Content-Length or Transfer-Encoding: chunked, and no other coding.",
-            )
-        return self._read_chunks(trailers)
-
-    def _read_chunks(self, trailers: dict[str, str]) -> bytes:
-        body = bytearray()
-        while True:
-            size = self._read_line().split(b";")[0].strip()
-            if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):
-                raise BadRequestError(
-                    "InvalidArgument", "A chunk does not begin with its size in hexadecimal."
-                )
-            if int(size, 16) == 0:
-                break
-            body += self._read_exactly(self._checked_size(len(body) + int(size, 16)) - len(body))
-            if self._read_line():
-                raise BadRequestError("InvalidArgument", "A chunk is longer than its size says.")
-        while line := self._read_line():
-            name, colon, value = line.decode("latin-1").partition(":")
-            if not colon or len(trailers) > 100:
-                raise BadRequestError("InvalidArgument", "The trailing headers are malformed.")
-            _add_header(trailers, name, value.strip())
-        return bytes(body)
-
-    def _checked_size(self, size: int) -> int:
-        if size > self.server.max_body:
-            raise BadRequestError(
-                "EntityTooLarge",
-                f"The body is longer than the {self.server.max_body:,} bytes that are allowed.",
-            )
-        return size
-
-    def _read_exactly(self, size: int) -> bytes:
-        pieces = []
-        left = size
-        while left:
-            piece = self.rfile.read(min(left, _PIECE))
-            if not piece:
-                raise _incomplete()
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces)
-
-    def _read_line(self) -> bytes:
-        line = self.rfile.readline(_MAX_LINE)
-        if not line.endswith(b"\n"):
-            raise _incomplete()
-        return line.rstrip(b"\r\n")
 
     def _message(self, response: Response) -> bytes:
         reason = self.responses[response.status][0] if response.status in self.responses else ""
@@ -348,7 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
         return head.encode() + b"\r\n" + body
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):  # whatever the method
+        if name.startswith("do_"):  # every HTTP method
             return self._exchange
         raise AttributeError(name)
 
@@ -356,30 +268,13 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _add_header(headers: dict[str, str], name: str, value: str) -> None:
-    """Add a header as received; names in lower case, repeated ones joined as HTTP says."""
-    name = name.strip().lower()
-    value = re.sub(r"\s*[\r\n]+\s*", " ", value)  # a folded line
-    with contextlib.suppress(UnicodeDecodeError):
-        value = value.encode("latin-1").decode()  # clients send UTF-8 where they must
-    if name in headers:
-        if name in _ONLY_ONCE:
-            raise BadRequestError("InvalidArgument", f"The header {name} is given twice.")
-        value = f"{headers[name]}, {value}"
-    headers[name] = value
-
-
-def _incomplete() -> BadRequestError:
-    return BadRequestError("IncompleteBody", "The connection ended before the body was complete.")
-
-
 def _shut(connection: socket.socket) -> None:
-    """Wake whoever reads from or accepts on a socket."""
+    """Wake the thread that reads from a socket, or accepts on it."""
     with contextlib.suppress(OSError):  # closed already
         connection.shutdown(socket.SHUT_RDWR)
 
 
-# A child must not keep the port open after its parent has let go of it.
+# A forked child must not keep the port open after its parent has closed it.
 _running: weakref.WeakSet[LoopbackServer] = weakref.WeakSet()
 
 

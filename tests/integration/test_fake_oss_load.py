@@ -156,7 +156,7 @@ def test_appends_from_many_connections(oss: FakeOss) -> None:
             try:
                 client.append_object("log", position, f"{number:02}\n")
                 return
-            except oss2.exceptions.PositionNotEqualToLength as error:  # noqa: PERF203
+            except oss2.exceptions.PositionNotEqualToLength as error:
                 position = error.next_position
 
     with ThreadPoolExecutor(8) as pool:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from ecs_role_creds.testing.exchange import IssuedCredentials, Policies, Request, Response
-from ecs_role_creds.testing.loopback import BadRequestError, LoopbackServer
+from ecs_role_creds.testing.loopback import LoopbackServer
 from ecs_role_creds.testing.oss.access import Gate
 from ecs_role_creds.testing.oss.claims import named_access_key_id
 from ecs_role_creds.testing.oss.errors import RefusedError, error_response, no_such_bucket
@@ -26,6 +26,7 @@ from ecs_role_creds.testing.oss.operations import Call, Operation, Received, par
 from ecs_role_creds.testing.oss.signature import Authority, verify
 from ecs_role_creds.testing.oss.storage import Bucket, Buckets, StoredObject
 from ecs_role_creds.testing.oss.table import check_understood, find_operation
+from ecs_role_creds.testing.wire import BadRequestError
 
 MAX_RECORDED = 100_000
 """How many requests are recorded; then the oldest half is dropped."""
