@@ -11,19 +11,13 @@ from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from alibabacloud_oss_v2.signer import SignerV1, SignerV4
+from alibabacloud_oss_v2.types import Credentials, HttpRequest, SigningContext
+
 from ecs_role_creds.testing.exchange import IssuedCredentials
 from ecs_role_creds.testing.oss.claims import Claim, check_time, read_claim
 from ecs_role_creds.testing.oss.errors import RefusedError, access_denied, invalid_argument
 from ecs_role_creds.testing.oss.operations import Received, parameters
-
-try:
-    from alibabacloud_oss_v2.signer import SignerV1, SignerV4
-    from alibabacloud_oss_v2.types import Credentials, HttpRequest, SigningContext
-except ImportError as error:
-    raise ImportError(
-        "FakeOss verifies signatures with alibabacloud-oss-v2: "
-        "pip install 'ecs-role-creds[testing-oss]'"
-    ) from error
 
 # What OSS signs in version 1 (documented); the signer knows only what its own client sends.
 _V1_SUBRESOURCES = [
