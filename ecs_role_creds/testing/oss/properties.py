@@ -114,13 +114,14 @@ def restore_object(call: Call) -> Response:
     start, end = stored.restored_from, stored.restored_until
     if start is not None and now < start:
         raise RefusedError(409, "RestoreAlreadyInProgress", "The restore operation is in progress.")
-    is_restored = start is not None and end is not None and now < end
-    begin = start if is_restored else now + timedelta(seconds=call.restore_seconds)
-    assert begin is not None  # noqa: S101 (for the type checker)
+    if start is not None and end is not None and now < end:
+        status, begin = 200, start
+    else:
+        status, begin = 202, now + timedelta(seconds=call.restore_seconds)
     call.bucket[call.key] = replace(
         stored, restored_from=begin, restored_until=max(begin, now) + timedelta(days=days)
     )
-    return Response(200 if is_restored else 202)
+    return Response(status)
 
 
 def _restore_days(body: bytes) -> int:
