@@ -16,6 +16,7 @@ from ecs_role_creds._version import __version__
 COMMANDS = (
     "demo",
     "fake_metadata",
+    "fake_oss",
 )
 """The modules of this package that hold a subcommand each, in the order of ``--help``."""
 

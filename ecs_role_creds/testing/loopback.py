@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback, gone without a trace when it stops."""
+"""A small HTTP server on loopback. Stopping it ends its threads and closes its sockets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ecs_role_creds.testing.exchange import Request, Response
+from ecs_role_creds.testing.wire import BadRequestError, joined, read_body
 
 _GRACE = 0.1
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time; closing then sends a RST
@@ -24,13 +25,16 @@ _Self = TypeVar("_Self", bound="LoopbackServer")
 class LoopbackServer:
     """Serves :meth:`handle` over HTTP/1.1, with a thread for each connection.
 
-    A context manager: ready inside the block. Any number may run at once. A forked child has no
-    part in it.
+    A context manager: ready inside the block. Several may run at once. A forked child closes its
+    copies of the sockets and serves nothing.
 
     Args:
-        host: The address to listen at.
-        port: Where to listen; 0: wherever there is room.
+        host: The address to listen at: ``127.0.0.1``, ``::1`` or a name.
+        port: Where to listen; 0: any free port.
     """
+
+    max_body = 16 * 2**20
+    """Bytes that a request's body may have."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._address = (host, port)
@@ -42,19 +46,25 @@ class LoopbackServer:
         self._calm = threading.Event()
 
     def handle(self, request: Request) -> Response:
-        """The answer to a request; for subclasses to say."""
+        """Answer a request; subclasses implement it."""
         raise NotImplementedError
 
+    def refuse(self, request: Request, error: BadRequestError) -> Response:
+        """Answer a request that cannot be read. Its body is empty, whatever was sent."""
+        text = f"{error.code}: {error}\n".encode()
+        return Response(error.status, text, {"Content-Type": "text/plain"})
+
     def start(self: _Self) -> _Self:
-        """Begin to listen. A server that was stopped may be started again.
+        """Begin to listen. A stopped server may be started again.
 
         Raises:
-            RuntimeError: It listens already.
-            OSError: The address cannot be had.
+            RuntimeError: It is running already.
+            OSError: It cannot listen at the address.
         """
         if self._listener is not None:
             raise RuntimeError("the server is running already")
-        self._listener = socket.create_server(self._address, backlog=1024)
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        self._listener = socket.create_server(self._address, family=family, backlog=1024)
         self._pid = os.getpid()
         self._calm = threading.Event()
         _running.add(self)
@@ -62,7 +72,7 @@ class LoopbackServer:
         return self
 
     def stop(self) -> None:
-        """Close every connection and stop listening; without effect if it does not run."""
+        """Close every connection and stop listening. No effect if it is not running."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
@@ -73,7 +83,7 @@ class LoopbackServer:
         self._calm.set()
         _shut(listener)
         listener.close()
-        # Again and again: a connection may just have been accepted.
+        # Repeatedly: a connection may just have been accepted.
         while threads := self._living_threads():
             with self._bookkeeping:
                 connections = list(self._connections)
@@ -95,18 +105,18 @@ class LoopbackServer:
 
     @property
     def endpoint(self) -> str:
-        """``http://HOST:PORT``.
+        """``http://HOST:PORT``; an IPv6 address is in brackets.
 
         Raises:
-            RuntimeError: It does not listen.
+            RuntimeError: It is not running.
         """
         if self._listener is None:
             raise RuntimeError("the server is not running; use it in a with block, or start() it")
         host, port = self._listener.getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def release(self) -> None:
-        """Let go of every answer that is held back."""
+        """Send every answer that is delayed, hangs or drips now."""
         with self._bookkeeping:
             calm, self._calm = self._calm, threading.Event()
             if self._listener is None:
@@ -114,11 +124,11 @@ class LoopbackServer:
         calm.set()
 
     def close_idle_connections(self) -> None:
-        """Close the connections that clients keep open for later."""
+        """Close the connections that clients keep open between requests."""
         with self._bookkeeping:
             connections = list(self._connections.items())
         for connection, busy in connections:
-            # A client may have its answer just before this server is through with giving it.
+            # A client may have its answer slightly before this thread has finished sending it.
             if busy.acquire(timeout=_GRACE):
                 _shut(connection)
                 busy.release()
@@ -163,7 +173,7 @@ class LoopbackServer:
             return self._connections[connection]
 
     def _give(self, connection: socket.socket, response: Response, message: bytes) -> bool:
-        """Send an answer, in the way it is to be given; whether the connection still stands."""
+        """Send an answer, faults included. Returns whether the connection can still be used."""
         calm = self._calm
         if response.delay:
             calm.wait(response.delay)
@@ -183,7 +193,7 @@ class LoopbackServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads requests off one connection until it closes."""
+    """Reads requests from one connection until it closes."""
 
     protocol_version = "HTTP/1.1"
     server: Any  # the LoopbackServer
@@ -205,36 +215,52 @@ class _Handler(BaseHTTPRequestHandler):
         return super().parse_request()
 
     def _exchange(self) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers, self._read_body(headers))
-        response = self.server.handle(request)
+        headers: dict[str, str] = {}
+        try:
+            headers = joined(self.headers.items())
+            body, trailers = read_body(self.rfile, headers, self.server.max_body)
+        except BadRequestError as error:
+            response = self.server.refuse(Request(self.command, self.path, headers), error)
+            self._send(response)
+            self._close_slowly()
+            return
+        try:
+            response = self.server.handle(Request(self.command, self.path, headers, body, trailers))
+        except Exception as error:
+            # A bug in the fake: the client gets an answer, and the traceback is shown too.
+            text = f"The fake server failed: {type(error).__name__}: {error}\n".encode()
+            self._send(Response(500, text, {"Content-Type": "text/plain", "Connection": "close"}))
+            raise
+        self._send(response)
+
+    def _send(self, response: Response) -> None:
         if not self.server._give(self.connection, response, self._message(response)):
             self.close_connection = True
 
-    def _read_body(self, headers: dict[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() != "chunked":
-            return self.rfile.read(int(headers.get("content-length") or 0))
-        chunks = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass  # trailers
-        return b"".join(chunks)
+    def _close_slowly(self) -> None:
+        """Close once the client has the answer: unread input would reset the connection."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_GRACE)
+            for _ in range(64):
+                if not self.connection.recv(1 << 16):
+                    break
 
     def _message(self, response: Response) -> bytes:
         reason = self.responses[response.status][0] if response.status in self.responses else ""
         headers = dict(response.headers)
-        if response.status != 204:
-            headers.setdefault("Content-Length", str(len(response.body)))
+        has_length = any(name.lower() == "content-length" for name in headers)
+        if response.status not in (204, 304) and not has_length:
+            headers["Content-Length"] = str(len(response.body))
         head = f"HTTP/1.1 {response.status} {reason}\r\n" + "".join(
             f"{name}: {value}\r\n" for name, value in headers.items()
         )
         body = b"" if self.command == "HEAD" else response.body
-        return head.encode("latin-1") + b"\r\n" + body
+        return head.encode() + b"\r\n" + body
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("do_"):  # whatever the method
+        if name.startswith("do_"):  # every HTTP method
             return self._exchange
         raise AttributeError(name)
 
@@ -243,12 +269,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _shut(connection: socket.socket) -> None:
-    """Wake whoever reads from or accepts on a socket."""
+    """Wake the thread that reads from a socket, or accepts on it."""
     with contextlib.suppress(OSError):  # closed already
         connection.shutdown(socket.SHUT_RDWR)
 
 
-# A child must not keep the port open after its parent has let go of it.
+# A forked child must not keep the port open after its parent has closed it.
 _running: weakref.WeakSet[LoopbackServer] = weakref.WeakSet()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from ecs_role_creds.testing import FakeMetadataServer
+    from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 
 REAL_ADDRESS = "100.100.100.200"
 _REAL_ADDRESSES = (REAL_ADDRESS, f"::ffff:{REAL_ADDRESS}")
@@ -111,6 +111,24 @@ def ecs_metadata_session() -> Iterator[FakeMetadataServer]:
     """One fake metadata server for the whole run; see ``ecs_metadata``."""
     with _serving() as server:
         yield server
+
+
+@pytest.fixture
+def ecs_oss_buckets() -> list[str]:
+    """The buckets of the ``ecs_oss`` fixture; override it for a module or a class."""
+    return ["bucket"]
+
+
+@pytest.fixture
+def ecs_oss(ecs_metadata: FakeMetadataServer, ecs_oss_buckets: list[str]) -> Iterator[FakeOss]:
+    """A fake OSS for this test that accepts the credentials of ``ecs_metadata``, and no others.
+
+    Needs ``pip install 'ecs-role-creds[testing-oss]'``.
+    """
+    from ecs_role_creds.testing import FakeOss
+
+    with FakeOss(ecs_metadata, ecs_oss_buckets) as oss:
+        yield oss
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ _TITLES = {
 }
 
 
-class FakeMetadataService(Faults):
+class FakeMetadataService(Faults[PathKind]):
     """The state of a fake instance, and its metadata service's answers.
 
     Args:
@@ -82,6 +82,8 @@ class FakeMetadataService(Faults):
     Raises:
         ValueError: An argument cannot be; the message says what can.
     """
+
+    fault_kinds = get_args(PathKind)
 
     def __init__(
         self,
