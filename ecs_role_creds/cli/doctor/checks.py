@@ -80,7 +80,8 @@ def _describe_silence(endpoint: str, exchange: Exchange) -> str:
         return f"What answers at {endpoint} does not speak HTTP."
     if exchange.problem == "closed":
         return f"{endpoint} closes the connection without an answer."
-    how = "the connection was refused" if exchange.problem == "refused" else "there is no route"
+    reasons = {"refused": "the connection was refused", "unknown host": "the name is not known"}
+    how = reasons.get(exchange.problem or "", "there is no route to it")
     return f"Nothing answers at {endpoint}: {how}."
 
 
@@ -265,8 +266,8 @@ def _span(time: timedelta) -> str:
     seconds = time.total_seconds()
     if seconds < 60:
         return f"{seconds:.0f} s"
-    minutes, hours = round(seconds / 60), int(seconds // 3600)
-    return f"{minutes} min" if hours == 0 else f"{minutes // 60} h {minutes % 60:02} min"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 CHECKS: dict[str, Check] = {

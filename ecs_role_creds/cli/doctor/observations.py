@@ -14,7 +14,7 @@ from ecs_role_creds.errors import CredentialsError
 from ecs_role_creds.settings import Settings
 
 Purpose = Literal["session token", "normal mode", "role name", "role document"]
-Problem = Literal["timed out", "refused", "closed", "no HTTP", "unreachable"]
+Problem = Literal["timed out", "refused", "closed", "no HTTP", "unknown host", "unreachable"]
 Result = Literal["ok", "note", "warning", "failed", "skipped"]
 
 

@@ -123,12 +123,20 @@ def name_problem(error: Exception) -> Problem:
         NotHttpError,
     )
 
+    # By name first: urllib3 counts every failure to connect among the time-outs.
+    by_name: dict[str, Problem] = {
+        "ConnectionRefusedError": "refused",
+        "gaierror": "unknown host",
+        "unreachable": "unreachable",
+        "No route to host": "unreachable",
+    }
+    for name, problem in by_name.items():
+        if name in str(error):
+            return problem
     if isinstance(error, ExchangeTimeoutError):
         return "timed out"
     if isinstance(error, NotHttpError):
         return "no HTTP"
-    if "refused" in str(error).lower():
-        return "refused"
     return "closed" if isinstance(error, ConnectionDroppedError) else "unreachable"
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from ecs_role_creds.cli.doctor.known_places import KEY_VARIABLES
 from ecs_role_creds.cli.doctor.observations import Exchange, Finding, Observations
 from ecs_role_creds.errors import CredentialsError
-from ecs_role_creds.scan.patterns import find_keys
 from ecs_role_creds.settings import Settings
 
 _RELEVANT = re.compile(
@@ -22,7 +21,12 @@ _SECRET_VARIABLE = re.compile(
     r"secret|token|password|passwd|access_?key|\w*_ak|\w*_sk|credential|\w*proxy", re.IGNORECASE
 )
 _ACCOUNT_NUMBER = re.compile(r"(?<!\d)\d{15,17}(?!\d)")
-_TEMPORARY_ID = re.compile(r"STS\.[A-Za-z0-9]+")
+_ACCESS_KEY_ID = re.compile(r"(?:LTAI|STS\.)[A-Za-z0-9]{4,}")
+# Rather one too many: letters of both cases and digits mixed, as only machines write.
+_LONG_TOKEN = re.compile(
+    r"(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[A-Z])(?=[A-Za-z0-9+/_-]*[0-9])"
+    r"[A-Za-z0-9+/_-]{24,}={0,2}"
+)
 _INSTANCE_ID = re.compile(r"\bi-[a-z0-9]{15,25}\b")
 _SHORTEST_SECRET = 6
 
@@ -64,14 +68,13 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
     Args:
         text: Any text.
-        secrets: What must not stay in it. AccessKey ids and secrets, account numbers and instance
-            ids are recognized without being named here.
+        secrets: What must not stay in it. AccessKey ids, long random tokens, account numbers and
+            instance ids are recognized without being named here.
     """
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "(secret)")
-    for found in list(find_keys(text)):
-        text = text.replace(found.value, f"({found.kind})")
-    text = _TEMPORARY_ID.sub("(STS AccessKey id)", text)
+    text = _ACCESS_KEY_ID.sub("(AccessKey id)", text)
+    text = _LONG_TOKEN.sub("(secret)", text)
     text = _ACCOUNT_NUMBER.sub("(account number)", text)
     return _INSTANCE_ID.sub("(instance id)", text)
 
