@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check soak model fuzz mutants coverage security format bench clean
+.PHONY: demo test check soak model fuzz mutants coverage security format bench screenshots clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
@@ -52,6 +52,10 @@ security: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/benchmarks/run.py
+
+# The pictures of terminals in the documentation.
+screenshots: $(VENV)/dev.stamp
+	$(BIN)/python docs/tools/screenshots.py
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

@@ -95,7 +95,7 @@ def run(
     return 0 if is_well else 1
 
 
-_LABELS: dict[str, tuple[str, Color]] = {
+_RESULTS: dict[str, tuple[str, Color]] = {
     "ok": ("ok", "green"),
     "note": ("note", "blue"),
     "warning": ("warning", "yellow"),
@@ -103,40 +103,38 @@ _LABELS: dict[str, tuple[str, Color]] = {
     "skipped": ("skipped", "dim"),
 }
 _WIDTH = 100
-_INDENT = " " * 9
+_RESULT_WIDTH, _NAME_WIDTH = 9, 19
 
 
 def _print_findings(
     findings: Sequence[tuple[str, Finding]], is_well: bool, out: TextIO, environ: Mapping[str, str]
 ) -> None:
     import shutil
-    import textwrap
 
     paint = Paint(wants_color(out, environ))
     width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 0)).columns)
     for name, finding in findings:
-        label, color = _LABELS[finding.result]
-        lines = textwrap.wrap(
-            f"{name}: {finding.reason}", width - len(_INDENT), break_on_hyphens=False
-        )
-        if finding.advice:
-            lines += textwrap.wrap(
-                finding.advice,
-                width - len(_INDENT),
-                initial_indent="-> ",
-                subsequent_indent="   ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        print(paint(label.ljust(len(_INDENT)), color) + lines[0], file=out)
-        for line in lines[1:]:
-            print(_INDENT + line, file=out)
+        result, color = _RESULTS[finding.result]
+        first, *rest = _wrap(finding, max(30, width - _RESULT_WIDTH - _NAME_WIDTH))
+        print(paint(result.ljust(_RESULT_WIDTH), color) + name.ljust(_NAME_WIDTH) + first, file=out)
+        for line in rest:
+            print(" " * (_RESULT_WIDTH + _NAME_WIDTH) + line, file=out)
     verdict = (
         paint("Credentials can be fetched.", "green", "bold")
         if is_well
         else paint("Credentials cannot be fetched.", "red", "bold")
     )
     print(f"\n{verdict}", file=out)
+
+
+def _wrap(finding: Finding, width: int) -> list[str]:
+    """The reason, and the advice after an arrow; no word is broken, as it may be a command."""
+    import textwrap
+
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    lines = wrapper.wrap(finding.reason)
+    wrapper.initial_indent, wrapper.subsequent_indent = "-> ", "   "
+    return lines + wrapper.wrap(finding.advice)
 
 
 def _print_json(findings: Sequence[tuple[str, Finding]], is_well: bool, out: TextIO) -> None:
