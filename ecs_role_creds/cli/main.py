@@ -20,6 +20,7 @@ from ecs_role_creds._version import __version__
 
 COMMANDS = {
     "doctor": "find out why credentials cannot be fetched, and what is at risk",
+    "scan": "find AccessKey pairs that were left in sources and configuration",
     "demo": "see it work: a picture to and from OSS while the token rotates",
     "fake-metadata": "run a fake metadata service on loopback",
     "completion": "print a completion script for bash, zsh or fish",

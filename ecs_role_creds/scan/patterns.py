@@ -94,13 +94,17 @@ def find_keys(line: str, above: Sequence[str] = (), below: Sequence[str] = ()) -
 
 
 def _is_random(text: str) -> bool:
-    """Whether it was drawn by a machine: mixed characters, and no word that a placeholder has."""
+    """Whether a machine drew it: mixed characters, and no word that a placeholder has."""
+    drawn = text.removeprefix("LTAI")
+    upper, lower, digits = (
+        sum(map(is_kind, drawn)) for is_kind in (str.isupper, str.islower, str.isdigit)
+    )
     return (
-        any(map(str.isupper, text))
-        and any(map(str.islower, text))
+        bool(upper and lower or digits and (upper or lower))
+        # A name in camel case has few capitals; only one secret in 200 has no digit.
+        and (digits > 0 or upper * 5 >= len(drawn))
         and len(set(text)) >= len(text) * 0.4
-        and (any(map(str.isdigit, text)) or text.startswith("LTAI"))
-        and _PLACEHOLDER.search(text.removeprefix("LTAI")) is None
+        and _PLACEHOLDER.search(drawn) is None
     )
 
 
