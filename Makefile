@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test check soak model fuzz mutants coverage security format bench screenshots clean
+.PHONY: demo test check soak model fuzz mutants coverage security format bench screenshots scan-precision reference clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
@@ -56,6 +56,14 @@ bench: $(VENV)/dev.stamp
 # The pictures of terminals in the documentation.
 screenshots: $(VENV)/dev.stamp
 	$(BIN)/python docs/tools/screenshots.py
+
+# Scans ten large packages, which it downloads.
+scan-precision: $(VENV)/dev.stamp
+	$(BIN)/python tests/precision/measure.py
+
+# The page of the command line, from its own help.
+reference: $(VENV)/dev.stamp
+	$(BIN)/python docs/tools/command_line.py
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

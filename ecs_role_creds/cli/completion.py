@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -37,5 +39,21 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    print(shtab.complete(build_parser(*COMMANDS), shell=arguments.shell))
+    parser = build_parser(*COMMANDS)
+    for below in walk_parsers(parser):
+        # shtab shows a command's description, which is long.
+        below.description = COMMANDS.get(below.prog.partition(" ")[2], "")
+        for action in below._actions:
+            if action.type is Path or action.metavar == "PATH":
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, shell=arguments.shell))
     return 0
+
+
+def walk_parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parser, and those of all commands below it."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from walk_parsers(below)

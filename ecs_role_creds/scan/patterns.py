@@ -97,15 +97,14 @@ def _is_random(text: str) -> bool:
     """Whether a machine drew it: mixed characters, and no word that a placeholder has."""
     drawn = text.removeprefix("LTAI")
     upper, lower, digits = (
-        sum(map(is_kind, drawn)) for is_kind in (str.isupper, str.islower, str.isdigit)
+        sum(map(is_of_kind, drawn)) for is_of_kind in (str.isupper, str.islower, str.isdigit)
     )
-    return (
-        bool(upper and lower or digits and (upper or lower))
+    if drawn != text:
+        is_mixed = bool(upper) + bool(lower) + bool(digits) >= 2
+    else:
         # A name in camel case has few capitals; only one secret in 200 has no digit.
-        and (digits > 0 or upper * 5 >= len(drawn))
-        and len(set(text)) >= len(text) * 0.4
-        and _PLACEHOLDER.search(drawn) is None
-    )
+        is_mixed = upper > 0 and lower > 0 and (digits > 0 or upper * 5 >= len(drawn))
+    return is_mixed and len(set(text)) >= len(text) * 0.4 and _PLACEHOLDER.search(drawn) is None
 
 
 def _is_secret(before: str, line: str, above: Sequence[str], below: Sequence[str]) -> bool:

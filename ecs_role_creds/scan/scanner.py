@@ -133,7 +133,7 @@ def _settings(exclusions: Exclusions, known: Mapping[str, Any]) -> Iterator[None
     ]
     # By name, not by this file's path: a baseline is to work on other machines.
     detectors: dict[str, Any] = get_mapping_from_secret_type_to_class()
-    detectors.update({detector.secret_type: detector for detector in DETECTORS})
+    detectors.update({str(detector.secret_type): detector for detector in DETECTORS})
     plugins = [{"name": detector.__name__} for detector in DETECTORS]
     with transient_settings({"plugins_used": plugins, "filters_used": filters}) as settings:
         settings.disable_filters(_NO_SUCH_FILE)

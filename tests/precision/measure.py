@@ -109,17 +109,19 @@ def write_page(packages: list[Package], planted: int, found: int) -> None:
         for one in packages
         for finding in one.findings
     )
+    share = alarms / lines * 100_000
     PAGE.write_text(
         f"""# How precise scan is
 
 Made by `make scan-precision`.
 
-**Found:** {found} of {planted} parts of AccessKey pairs that were planted, in {SEEDS} drawings of the files in
-`tests/support/planted_pairs`: INI, YAML, JSON, TOML, XML, Python, Java, JavaScript, shell, Terraform, Dockerfile, a notebook
-and Kubernetes manifests.
+**Found:** {found} of {planted} parts of AccessKey pairs that were planted, in {SEEDS} drawings
+of the files in `tests/support/planted_pairs`: INI, YAML, JSON, TOML, XML, Python, Java,
+JavaScript, shell, Terraform, Dockerfile, a notebook and Kubernetes manifests.
 
-**False alarms:** {alarms} in {lines:,} lines, which is {alarms / lines * 100_000:.2f} per 100,000 lines, in the sources of ten
-large packages, their tests and data included:
+**False alarms:** {alarms} in {lines:,} lines, which is {share:.2f} per 100,000 lines, in ten
+large packages of the package index: their source archives, or their wheels where the source
+cannot be fetched without a build.
 
 | package | lines | alarms | time |
 |---|---|---|---|

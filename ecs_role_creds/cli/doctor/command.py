@@ -68,8 +68,8 @@ def run(
         parser.error("--bucket and --endpoint go together")
     if arguments.region and not arguments.bucket:
         parser.error("--region is for --bucket and --endpoint")
-    around = around or Surroundings(os.environ, Path.home())
-    out = out or sys.stdout
+    around = Surroundings(os.environ, Path.home()) if around is None else around
+    stream: TextIO = sys.stdout if out is None else out
     seen, credentials = observe(around, arguments.role)
     if arguments.bucket:
         answer = ask_oss(credentials, arguments.bucket, arguments.endpoint, arguments.region)
@@ -77,9 +77,9 @@ def run(
     findings = run_checks(seen)
     is_well = isinstance(seen.fetched, Fetched)
     if arguments.json:
-        _print_json(findings, is_well, out)
+        _print_json(findings, is_well, stream)
     else:
-        _print_findings(findings, is_well, out, around.environ)
+        _print_findings(findings, is_well, stream, around.environ)
     if arguments.report:
         from ecs_role_creds.cli.doctor.report import build_report
 
