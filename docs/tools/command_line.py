@@ -50,14 +50,9 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
         and not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))
     ]
     rows = "\n".join(f"| {_name(action)} | {_help(action, parser)} |" for action in arguments)
-    examples = "\n".join(
-        line.removeprefix("  ")
-        for line in (parser.epilog or "").splitlines()
-        if line.startswith("  ")
-    )
     parts = [f"## ecs-role-creds {name}", parser.description or ""]
     parts += [f"| argument | is |\n|---|---|\n{rows}"] if rows else []
-    parts += [f"```console\n{examples}\n```"] if examples else []
+    parts += [f"```text\n{parser.epilog.strip()}\n```"] if parser.epilog else []
     parts += [_section(f"{name} {below}", one) for below, one in _commands_of(parser).items()]
     return "\n\n".join(parts).rstrip() + "\n"
 
