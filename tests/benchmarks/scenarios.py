@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from command_line import command_start
 from faults import faults, faults_beyond, faults_of_peers
 from peers import (
     ALIBABA,
@@ -675,6 +676,7 @@ def _side_by_side(code: str, count: int) -> list[Any]:
 ALL: tuple[Callable[[Scale], Section], ...] = (
     hot_path,
     import_time,
+    command_start,
     cold_start,
     per_refresh,
     herd,
