@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -10,13 +11,13 @@ import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from support.doctor_run import diagnose, surroundings
 
 from ecs_role_creds.settings import DISABLED, ENDPOINT, IMDS_V1_DISABLED, ROLE_NAME
-from ecs_role_creds.testing import FakeMetadataServer, FakeOss
+from ecs_role_creds.testing import FakeMetadataServer, FakeOss, IssuedCredentials
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, 500_000, tzinfo=timezone.utc)
 """Amid a second, as the service tells whole ones."""
@@ -99,18 +100,29 @@ STATES = {
     "a page for the document": State(
         lambda server: server.answer("<html>fake-secret-canary</html>", on="document"),
         "credentials",
-        "failed: The metadata service's answer for role 'app-role' is not a role document",
+        "role document",
     ),
     "an expired document": State(
         lambda server: server.answer(ROLE_DOCUMENT, on="document"),
         "credentials",
-        "failed: The metadata service handed out credentials of role 'app-role' that expired",
+        "of role 'app-role' that expired at 2020-01-01T00:00:00Z.",
     ),
     "a document without a secret": State(
         lambda server: server.answer('{"Code": "Success"}', on="document"),
         "credentials",
-        "is not a role document",
+        "role document",
     ),
+    "expired by the service": State(
+        lambda server: (server.rotate(), server.expire()),
+        "credentials",
+        "of role 'app-role' that expired at 2030-01-01T12:00:00Z.",
+    ),
+    "an answer without end": State(
+        lambda server: server.answer("x" * 70_000, on="role"),
+        "role",
+        "failed: The service answered something else for the role's name.",
+    ),
+    "slow": State(lambda server: server.delay(0.01), "address", " answers in ", 0),
     "throttled": State(
         lambda server: server.throttle(60),
         "hardening mode",
@@ -222,7 +234,7 @@ def test_every_state_has_its_sentence(tmp_path: Path, name: str) -> None:
 def test_a_service_that_hangs(tmp_path: Path) -> None:
     with FakeMetadataServer() as server:
         server.hang()
-        found = diagnose(["--json"], surroundings(tmp_path, server))
+        found = diagnose(["--json"], surroundings(tmp_path, server, network_seconds=0.3))
         server.assert_requests("PUT /latest/api/token")  # nothing more once that had no answer
     (told,) = found.findings["address"]
     assert told.startswith(f"failed: Nothing answers at {server_address(told)} within ")
@@ -232,7 +244,7 @@ def test_a_service_that_hangs(tmp_path: Path) -> None:
 def test_a_service_that_drips(tmp_path: Path) -> None:
     with FakeMetadataServer() as server:
         server.drip(0.5)
-        found = diagnose(["--json"], surroundings(tmp_path, server))
+        found = diagnose(["--json"], surroundings(tmp_path, server, network_seconds=0.3))
     assert "Nothing answers at" in found.findings["address"][0]
 
 
@@ -358,6 +370,41 @@ def test_oss_that_has_never_heard_of_the_credentials(tmp_path: Path) -> None:
     assert told.startswith("failed: OSS does not know the AccessKey id")
 
 
+class Altering(NamedTuple):
+    """An authority that knows the credentials a little otherwise than they were issued."""
+
+    server: FakeMetadataServer
+    changes: dict[str, Any]
+
+    def find_issued(self, access_key_id: str) -> IssuedCredentials | None:
+        one = self.server.find_issued(access_key_id)
+        return one and one._replace(**self.changes)
+
+    def now(self) -> datetime:
+        return self.server.now()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"access_key_secret": "another"}, "failed: OSS computed another signature."),
+        ({"security_token": "another"}, "failed: OSS does not accept the security token."),
+        ({"expiration": NOW}, "failed: OSS says that the security token has expired."),
+    ],
+)
+def test_oss_that_refuses(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    later = NOW.timestamp() + 5
+    with (
+        FakeMetadataServer(clock=lambda: later) as server,
+        FakeOss(Altering(server, changes), ["album"]) as oss,
+    ):
+        arguments = ["--json", "--bucket", "album", "--endpoint", oss.endpoint]
+        found = diagnose(arguments, surroundings(tmp_path, server))
+        codes = [one.code for one in oss.requests]
+    (told,) = found.findings["bucket"]
+    assert told.startswith(sentence), codes
+
+
 def test_an_endpoint_where_there_is_no_oss(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -415,6 +462,36 @@ def test_the_command(tmp_path: Path) -> None:
     assert f"Report written to {report}." in plain.stderr
     assert failed.returncode == 1
     assert json.loads(failed.stdout)["credentials"] is False
+
+
+def test_on_a_terminal(tmp_path: Path) -> None:
+    """In a pseudo terminal: colors unless NO_COLOR is set, and lines that fit."""
+    terminal = load_tool("terminal")
+    command = [sys.executable, "-m", "ecs_role_creds", "doctor"]
+    with FakeMetadataServer(None) as server:
+        environ = {"HOME": str(tmp_path), **server.environment}
+        colored = terminal.run_in_terminal(command, environ, columns=80)
+        plain = terminal.run_in_terminal(command, {**environ, "NO_COLOR": "1"}, columns=80)
+    colors = [{cell.fg for line in screen.buffer.values() for cell in line.values()}
+              for screen in (colored, plain)]  # fmt: skip
+    assert colors[0] >= {"red", "green"}
+    assert colors[1] == {"default"}
+    assert any(line.startswith("FAILED   role   ") for line in plain.display)
+    # Nothing was wrapped by the terminal itself: every line begins a finding, or is indented.
+    for line in filter(str.strip, plain.display):
+        assert line.startswith((" " * 28, "ok", "note", "warning", "FAILED", "Credentials cannot"))
+    terminal.draw(plain, "doctor", tmp_path / "doctor.svg")
+    assert "FAILED" in (tmp_path / "doctor.svg").read_text()
+
+
+def load_tool(name: str) -> Any:
+    path = Path(__file__).parents[2] / f"docs/tools/{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize(

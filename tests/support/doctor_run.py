@@ -43,8 +43,16 @@ def diagnose(arguments: Sequence[str], around: Surroundings) -> Diagnosis:
 def surroundings(
     place: Path, server: FakeMetadataServer | str, environ: Mapping[str, str] = {}, **more: Any
 ) -> Surroundings:
-    """An empty machine with this metadata service; ``place`` holds its root and home."""
+    """An empty machine with this metadata service; ``place`` holds its root and home.
+
+    Requests have a minute, so that no test depends on the speed of the machine.
+    """
     for folder in ("root/proc/1", "root/etc", "root/run", "root/sys/class/dmi/id", "home"):
         (place / folder).mkdir(parents=True, exist_ok=True)
     endpoint = server if isinstance(server, str) else server.endpoint
-    return Surroundings({ENDPOINT: endpoint, **environ}, place / "home", place / "root", **more)
+    return Surroundings(
+        {ENDPOINT: endpoint, **environ},
+        place / "home",
+        place / "root",
+        **{"network_seconds": 60.0, **more},
+    )

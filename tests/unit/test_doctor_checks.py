@@ -74,7 +74,13 @@ class SilentNetwork:
 def offline(place: Path, environ: Mapping[str, str] = {}) -> Surroundings:
     network = SilentNetwork()
     return surroundings(
-        place, DEFAULT_ENDPOINT, environ, send=network.send, fetch=never_fetch, clock=network.clock
+        place,
+        DEFAULT_ENDPOINT,
+        environ,
+        send=network.send,
+        fetch=never_fetch,
+        clock=network.clock,
+        network_seconds=NETWORK_SECONDS,
     )
 
 
@@ -84,9 +90,7 @@ def never_fetch(settings: Settings, timeout: float) -> Credentials:
 
 def test_off_the_cloud_it_asks_once_and_gives_up_within_three_seconds(tmp_path: Path) -> None:
     network = SilentNetwork()
-    around = surroundings(
-        tmp_path, DEFAULT_ENDPOINT, send=network.send, fetch=never_fetch, clock=network.clock
-    )
+    around = Surroundings({}, tmp_path, tmp_path, network.send, never_fetch, network.clock)
     found = diagnose(["--json"], around)
     assert network.time_limits == [NETWORK_SECONDS]
     assert NETWORK_SECONDS < 3
