@@ -465,3 +465,41 @@ def test_a_shape_quotes_nothing(body: bytes) -> None:
     described = describe_body(body)
     assert described.isprintable()
     assert describe_body(body, is_oversized=True) == "more than 64 KiB"
+
+
+EXCHANGES = st.builds(
+    Exchange,
+    st.sampled_from(["session token", "normal mode", "role name", "role document"]),
+    st.just("GET"),
+    st.just("/"),
+    st.floats(0, 3),
+    st.none() | st.integers(100, 599),
+    st.sampled_from(
+        [None, "timed out", "refused", "closed", "no HTTP", "unknown host", "unreachable"]
+    ),
+    date=st.none() | st.datetimes(timezones=st.just(timezone.utc)),
+    answered_at=st.none() | st.datetimes(timezones=st.just(timezone.utc)),
+    role_name=st.none() | st.just("app-role"),
+)
+FETCHED = st.one_of(
+    st.none(),
+    st.just(errors.NoRoleAttachedError("No role.")),
+    st.builds(
+        Fetched,
+        st.none() | st.just("app-role"),
+        st.datetimes(min_value=datetime(2000, 1, 1), timezones=st.just(timezone.utc)),
+        st.floats(0, 43200),
+    ),
+)
+
+
+@given(st.lists(EXCHANGES, max_size=4), FETCHED, st.booleans())
+def test_whatever_was_seen_is_put_into_sentences(
+    exchanges: list[Exchange], fetched: object, is_pinned: bool
+) -> None:
+    settings = Settings("other-role" if is_pinned else None)
+    observations = seen(settings=settings, exchanges=tuple(exchanges), fetched=fetched)
+    for _, finding in run_checks(observations):
+        assert finding.reason.endswith(".")
+        assert finding.reason.isprintable()
+        assert not finding.advice or finding.advice.endswith((".", "required", "fake-metadata"))

@@ -186,7 +186,7 @@ def check_credentials(seen: Observations) -> Iterator[Finding]:
     elif seen.fetched is not None:
         yield Finding(
             "ok",
-            f"Credentials of role {seen.fetched.role_name}, valid for "
+            f"Credentials of role {seen.fetched.role_name or 'unknown'}, valid for "
             f"{_span(timedelta(seconds=seen.fetched.expires_in))}, until "
             f"{seen.fetched.expiration:%Y-%m-%d %H:%M:%S} UTC.",
         )
