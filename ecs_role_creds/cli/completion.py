@@ -18,7 +18,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = (
         "Examples, for bash, zsh and fish:\n"
-        "  $ ecs-role-creds completion bash >> ~/.bash_completion\n"
+        "  $ ecs-role-creds completion bash \\\n"
+        "      > ~/.local/share/bash-completion/completions/ecs-role-creds\n"
         '  $ ecs-role-creds completion zsh > "${fpath[1]}/_ecs-role-creds"\n'
         "  $ ecs-role-creds completion fish > ~/.config/fish/completions/ecs-role-creds.fish\n"
     )
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         for action in below._actions:
             if action.type is Path or action.metavar == "PATH":
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(parser, shell=arguments.shell))
+    print(shtab.complete(parser, arguments.shell))
     return 0
 
 

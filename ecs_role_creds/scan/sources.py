@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 MAX_SIZE = 20 * 1024 * 1024
 _BINARY_SAMPLE = 8000  # git looks at as much
@@ -110,20 +110,19 @@ def read_history(path: Path) -> Iterator[Text]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
-        assert process.stdin is not None  # noqa: S101 (for the type checker)
-        assert process.stdout is not None  # noqa: S101
+        names, contents = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         for blob, _, name in objects:
             if not name or not (below == "." or name == below or name.startswith(f"{below}/")):
                 continue
-            process.stdin.write(f"{blob}\n".encode())
-            process.stdin.flush()
-            _, kind, size = process.stdout.readline().split()
-            content = process.stdout.read(int(size))
-            process.stdout.read(1)  # a line break
+            names.write(f"{blob}\n".encode())
+            names.flush()
+            _, kind, size = contents.readline().split()
+            content = contents.read(int(size))
+            contents.read(1)  # a line break
             text = decode(content) if kind == b"blob" else None
             if text is not None:
                 yield Text(name, text, blob)
-        process.stdin.close()
+        names.close()
 
 
 def is_shallow(path: Path) -> bool:

@@ -425,6 +425,39 @@ def test_without_credentials_oss_is_not_asked(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "more",
+    [["--bucket", "oss://album/"], ["--endpoint", "http://"], ["--endpoint", "ftp://127.0.0.1"]],
+)
+def test_what_oss2_refuses(tmp_path: Path, more: list[str]) -> None:
+    with FakeMetadataServer() as server:
+        arguments = ["--json", "--bucket", "album", "--endpoint", "http://127.0.0.1:9", *more]
+        found = diagnose(arguments, surroundings(tmp_path, server))
+    (told,) = found.findings["bucket"]
+    assert told.startswith("failed: OSS ")
+    assert found.status == 0
+
+
+def test_without_oss2(tmp_path: Path) -> None:
+    script = """
+import sys
+sys.modules["oss2"] = None
+from ecs_role_creds.cli import main
+sys.exit(main(["doctor", "--json", "--bucket", "album", "--endpoint", "http://127.0.0.1:9"]))
+"""
+    with FakeMetadataServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "HOME": str(tmp_path), **server.environment},
+        )
+    assert "oss2 is not installed. Run: pip install 'ecs-role-creds[oss2]'" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
 # The command
 
 

@@ -57,7 +57,7 @@ def ask_oss(
         )
     except oss2.exceptions.RequestError:
         return BucketAnswer(bucket)
-    except (oss2.exceptions.ClientError, ValueError) as error:
+    except (oss2.exceptions.ClientError, ValueError, TypeError) as error:
         name = type(error).__name__
         return BucketAnswer(
             bucket, problem=f"oss2 refuses the bucket's name, the endpoint or the region ({name})."

@@ -7,7 +7,7 @@ everything else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ecs_role_creds.cli.doctor import checks_around
 from ecs_role_creds.cli.doctor.bucket_words import check_bucket
@@ -220,15 +220,14 @@ def check_rotation(seen: Observations) -> Iterator[Finding]:
 
 def check_clock(seen: Observations) -> Iterator[Finding]:
     """Whether the instance's clock agrees with the service's."""
-    answered = next((one for one in seen.exchanges if one.date and one.answered_at), None)
-    if answered is None:
+    times = next(filter(None, map(_times_of, seen.exchanges)), None)
+    if times is None:
         if seen.is_reachable:
             yield Finding("note", "The service does not tell its time, so clocks are not compared.")
         return
-    assert answered.date is not None  # noqa: S101 (for the type checker)
-    assert answered.answered_at is not None  # noqa: S101
+    service, instance = times
     # The service tells whole seconds: the middle of the second it told is the best guess.
-    skew = answered.answered_at - answered.date - timedelta(seconds=0.5)
+    skew = instance - service - timedelta(seconds=0.5)
     how = f"{_span(abs(skew))} {'ahead of' if skew > timedelta(0) else 'behind'} the service's"
     advice = "Synchronize it, for example with chrony and the NTP servers ntp.aliyun.com."
     if abs(skew) <= SMALL_SKEW:
@@ -247,6 +246,13 @@ def check_clock(seen: Observations) -> Iterator[Finding]:
             "(RequestTimeTooSkewed).",
             advice,
         )
+
+
+def _times_of(exchange: Exchange) -> tuple[datetime, datetime] | None:
+    """The service's and the instance's time of one answer, where both are known."""
+    if exchange.date is None or exchange.answered_at is None:
+        return None
+    return exchange.date, exchange.answered_at
 
 
 def _unavailable(status: int, wanted: str) -> tuple[str, str]:
