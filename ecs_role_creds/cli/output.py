@@ -54,6 +54,7 @@ class Paint:
         self._is_on = is_on
 
     def __call__(self, text: str, *colors: Color) -> str:
+        """The text in these colors, or as it is."""
         if not self._is_on or not text or not colors:
             return text
         codes = ";".join(str(_CODES[color]) for color in colors)
