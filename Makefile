@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-filesystems clients test-all check soak model explore fleet fuzz mutants coverage security format bench clean stress
+.PHONY: demo test test-filesystems clients test-all check soak model explore fleet fuzz mutants coverage security format bench clean stress screenshots scan-precision reference
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
@@ -89,6 +89,18 @@ bench: $(VENV)/dev.stamp
 
 fleet: $(VENV)/dev.stamp
 	$(BIN)/python tests/simulation/run.py
+
+# The pictures of terminals in the documentation.
+screenshots: $(VENV)/dev.stamp
+	$(BIN)/python docs/tools/screenshots.py
+
+# Scans ten large packages, which it downloads.
+scan-precision: $(VENV)/dev.stamp
+	$(BIN)/python tests/precision/measure.py
+
+# The page of the command line, from its own help.
+reference: $(VENV)/dev.stamp
+	$(BIN)/python docs/tools/command_line.py
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

@@ -6,21 +6,20 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ecs_role_creds.testing import FakeOss
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand and its arguments."""
-    parser = subparsers.add_parser(
-        "fake-oss",
-        help="run a fake OSS and its metadata service on loopback",
-        description="Run a fake OSS on loopback until Ctrl-C, with a fake metadata service whose "
-        "credentials it accepts. Prints environment variables for both. Objects are kept in "
-        "memory. The credentials are fakes.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = (
+        "Run a fake OSS on loopback until Ctrl-C, with a fake metadata service whose credentials "
+        "it accepts. Prints environment variables for both. Objects are kept in memory. The "
+        "credentials are fakes."
     )
+    parser.epilog = "Example:\n  $ ecs-role-creds fake-oss --bucket pictures --put picture.png\n"
     parser.add_argument(
         "--bucket",
         action="append",

@@ -19,6 +19,7 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from cold_start import cold_start_together
+from command_line import command_start
 from faults import faults, faults_beyond, faults_of_peers
 from peers import (
     ALIBABA,
@@ -678,6 +679,7 @@ ALL: tuple[Callable[[Scale], Section], ...] = (
     hot_path,
     signed_request,
     import_time,
+    command_start,
     cold_start,
     cold_start_together,
     per_refresh,
