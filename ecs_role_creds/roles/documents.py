@@ -129,7 +129,7 @@ def dump_document(document: Document) -> str:
 
 def is_same_document(one: Document, other: Document) -> bool:
     """Whether two documents say the same: the order, and one value or a list of one, are alike."""
-    return _normalize(one) == _normalize(other)
+    return bool(_normalize(one) == _normalize(other))
 
 
 def trusts_ecs(trust_policy: Document) -> bool:
@@ -155,7 +155,10 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _normalize(value: Any) -> Any:
+    """The same for documents that say the same: every value in a sorted list."""
     if isinstance(value, Mapping):
         return {key: _normalize(one) for key, one in value.items()}
-    values = [_normalize(one) for one in _listed(value)]
-    return sorted(values, key=lambda one: json.dumps(one, sort_keys=True))
+    if not isinstance(value, list):
+        return [value]
+    flat = [_normalize(one) if isinstance(one, Mapping) else one for one in value]
+    return sorted(flat, key=lambda one: json.dumps(one, sort_keys=True))

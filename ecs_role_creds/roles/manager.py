@@ -85,14 +85,11 @@ class RoleManager:
         """
         role = self._read.role(_checked(name, _ROLE, "role"))
         holders = self._read.holders(name) if role else []
-        marks = {mark("grant", name), mark("setup", name)}
-        policies = role.policies if role else ()
+        own = self._read.own_policies({mark("grant", name), mark("setup", name)})
+        others = [one for one in (role.policies if role else ()) if one.name not in _named(own)]
         return add_up(
-            *(planning.ensure_revoked(role, name, one.name, one.type) for one in policies),
-            *(
-                planning.remove_own_policy(self._read.policy(one.name, one.type), role, marks)
-                for one in planning.own_policies(role, marks)
-            ),
+            *(planning.remove_own_policy(one, name, role) for one in own),
+            *(planning.ensure_revoked(role, name, one.name, one.type) for one in others),
             planning.remove_role(name, role, holders),
         )
 
@@ -150,10 +147,12 @@ class RoleManager:
         """Detach a policy from a role; one that ``plan_grant_...`` made is deleted as well."""
         role = self._read.role(_checked(name, _ROLE, "role"))
         found = self._read.policy(_checked(policy, _POLICY, "policy"), type)
+        is_own = found is not None and found.description == mark("grant", name)
         return add_up(
             planning.require_role(name, role),
-            planning.ensure_revoked(role, name, policy, type),
-            planning.remove_own_policy(found, role, {mark("grant", name)}),
+            planning.remove_own_policy(found, name, role)
+            if found is not None and is_own
+            else planning.ensure_revoked(role, name, policy, type),
         )
 
     def _grant_own(
@@ -242,34 +241,32 @@ class RoleManager:
         instances = self._read.tagged_instances(SETUP_TAG, name)
         named = self._read.instances(_ids(ids)) if ids else {}
         undone = planning.undo_setup_on_instances(name, ids, {**instances, **named})
-        marks = {mark("setup", name)}
-        if role is None:
-            return undone + Plan(unchanged=(f"role {name}: does not exist",))
+        own = self._read.own_policies({mark("setup", name)})
         detached = {one for step in undone.steps for one in getattr(step, "instances", ())}
-        left = sorted(set(self._read.holders(name)) - detached)
-        return add_up(undone, self._undo_role(name, role, left, marks))
+        left = sorted(set(self._read.holders(name)) - detached) if role else []
+        return add_up(undone, self._undo_in_ram(name, role, own, left))
 
-    def _undo_role(self, name: str, role: Role, left: Sequence[str], marks: set[str]) -> Plan:
+    def _undo_in_ram(
+        self, name: str, role: Role | None, own: Sequence[Policy], left: Sequence[str]
+    ) -> Plan:
         """Undo what ``role setup`` did in RAM, as far as nobody else needs it."""
         if left:
             shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
             return Plan(kept=(f"role {name} and its policies: still attached to {shown}",))
-        own = planning.own_policies(role, marks)
-        plans = [
-            *(planning.ensure_revoked(role, name, one.name, one.type) for one in own),
-            *(
-                planning.remove_own_policy(self._read.policy(one.name, one.type), role, marks)
-                for one in own
-            ),
-        ]
-        others = [one.name for one in role.policies if one not in own]
-        if role.description not in marks:
-            plans.append(Plan(kept=(f"role {name}: role setup did not create it",)))
-        elif others:
-            plans.append(Plan(kept=(f"role {name}: it has the policies {', '.join(others)}",)))
+        plan = add_up(*(planning.remove_own_policy(one, name, role) for one in own))
+        if role is None or role.description == mark("setup", name):
+            others = [one.name for one in (role.policies if role else ())]
+            others = [one for one in others if one not in _named(own)]
+            if not others:
+                return plan + planning.remove_role(name, role, ())
+            kept = f"role {name}: it has the policies {', '.join(others)}"
         else:
-            plans.append(planning.remove_role(name, role, ()))
-        return add_up(*plans)
+            kept = f"role {name}: role setup did not create it"
+        return plan + Plan(kept=(kept,))
+
+
+def _named(policies: Sequence[Policy]) -> set[str]:
+    return {one.name for one in policies}
 
 
 def _checked(name: str, pattern: re.Pattern[str], kind: str) -> str:

@@ -30,6 +30,7 @@ RAM_APIS = frozenset(
         "DetachPolicyFromRole",
         "GetPolicy",
         "GetRole",
+        "ListPolicies",
         "ListPoliciesForRole",
         "ListPolicyVersions",
         "ListRoles",

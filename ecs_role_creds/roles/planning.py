@@ -18,10 +18,10 @@ from ecs_role_creds.roles.plan import (
     InstanceStep,
     Plan,
     RamStep,
+    add_up,
 )
 from ecs_role_creds.roles.sentences import explain
 from ecs_role_creds.roles.state import (
-    AttachedPolicy,
     Instance,
     Instances,
     Policy,
@@ -111,19 +111,19 @@ def ensure_policy(
 ) -> Plan:
     """The custom policy exists, with this document."""
     if policy is None:
-        parameters = {
+        created = {
             "PolicyName": name,
             "PolicyDocument": dump_document(document),
             "Description": description,
         }
         purpose = f"create policy {name}"
-        return Plan((RamStep("CreatePolicy", parameters, purpose, document=document),))
+        return Plan((RamStep("CreatePolicy", created, purpose, document=document),))
     if is_same_document(policy.document, document):
         return Plan(unchanged=(f"policy {name}",))
     if not replace:
         remedy = "pass --replace to give it a new version"
         return Plan(differences=(Difference(f"policy {name}", policy.document, document, remedy),))
-    parameters = {
+    parameters: dict[str, str | bool] = {
         "PolicyName": name,
         "PolicyDocument": dump_document(document),
         "SetAsDefault": True,
@@ -164,25 +164,21 @@ def ensure_revoked(role: Role | None, role_name: str, name: str, type: PolicyTyp
     return Plan((RamStep("DetachPolicyFromRole", parameters, purpose, takes_rights=True),))
 
 
-def remove_own_policy(policy: Policy | None, role: Role | None, marks: Collection[str]) -> Plan:
-    """A policy that we made does not exist any more; any other stays.
+def remove_own_policy(policy: Policy, role_name: str, role: Role | None) -> Plan:
+    """A custom policy that we made for a role is detached from it and deleted.
 
-    Args:
-        policy: The policy, if there is one.
-        role: The role it is being detached from.
-        marks: The descriptions of what may go.
+    While others have it, it stays.
     """
-    if policy is None or policy.type != "Custom" or policy.description not in marks:
-        return Plan()
-    others = policy.attachments - (role is not None and _has(role, policy.name, policy.type))
+    revoked = ensure_revoked(role, role_name, policy.name, policy.type)
+    others = policy.attachments - len(revoked.steps)
     if others > 0:
-        return Plan(kept=(f"policy {policy.name}: attached to {others} other users or roles",))
-    spare = (_delete_version(policy.name, one.version_id) for one in policy.versions)
-    defaults = [one.is_default for one in policy.versions]
-    steps = [step for step, is_default in zip(spare, defaults, strict=True) if not is_default]
+        kept = f"policy {policy.name}: {others} other users, groups or roles have it"
+        return Plan(revoked.steps, kept=(kept,))
+    spare = [one.version_id for one in policy.versions if not one.is_default]
+    steps = [_delete_version(policy.name, version) for version in spare]
     purpose = f"delete policy {policy.name}"
     steps.append(RamStep("DeletePolicy", {"PolicyName": policy.name}, purpose, takes_rights=True))
-    return Plan(tuple(steps))
+    return Plan((*revoked.steps, *steps))
 
 
 def _delete_version(name: str, version: str) -> RamStep:
@@ -294,11 +290,6 @@ def undo_setup_on_instances(role: str, only: Collection[str], instances: Instanc
         detach(role, [one.instance_id for one in ours if one.role == role]),
         _for_instances(InstanceStep("UntagResources", tagged, purpose, role)),
     )
-
-
-def own_policies(role: Role | None, marks: Collection[str]) -> list[AttachedPolicy]:
-    """The policies of the role that we made."""
-    return [one for one in (role.policies if role else ()) if one.description in marks]
 
 
 def _attach(role: str, ids: Sequence[str]) -> InstanceStep:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ecs_role_creds.roles.documents import trusts_ecs
@@ -82,19 +82,26 @@ class Reader:
             int(described.get("AttachmentCount") or 0),
         )
 
+    def own_policies(self, marks: Collection[str]) -> list[Policy]:
+        """The custom policies with one of these descriptions."""
+        pages = self._marked_pages("ListPolicies", {"PolicyType": "Custom"}, "the policies")
+        names = [
+            one["PolicyName"]
+            for page in pages
+            for one in _items(page, "Policies", "Policy")
+            if one.get("Description") in marks
+        ]
+        found = (self.policy(name, "Custom") for name in names)
+        return [one for one in found if one is not None]
+
     def ecs_roles(self) -> Iterator[Role]:
         """Every role that ECS instances may take on, without its policies."""
-        marker: str | None = None
-        while True:
-            page = self._call("ListRoles", {"Marker": marker} if marker else {}, "the roles")
+        for page in self._marked_pages("ListRoles", {}, "the roles"):
             for one in _items(page, "Roles", "Role"):
                 name = one["RoleName"]
                 role = _role(self._call("GetRole", {"RoleName": name}, f"role {name}")["Role"])
                 if trusts_ecs(role.trust_policy):
                     yield role
-            marker = page.get("Marker")
-            if not page.get("IsTruncated") or not marker:
-                return
 
     def instances(self, ids: Sequence[str]) -> dict[str, Instance]:
         """Those of the instances that exist, with their roles."""
@@ -141,6 +148,17 @@ class Reader:
             for one in _items(page, "InstanceRamRoleSets", "InstanceRamRoleSet")
             if one.get("RamRoleName")
         }
+
+    def _marked_pages(
+        self, api: str, which: Mapping[str, Any], subject: str
+    ) -> Iterator[dict[str, Any]]:
+        marker: dict[str, str] = {}
+        while True:
+            page = self._call(api, {**which, **marker}, subject)
+            yield page
+            if not page.get("IsTruncated") or not page.get("Marker"):
+                return
+            marker = {"Marker": page["Marker"]}
 
     def _pages(self, api: str, which: Mapping[str, Any], size: int) -> Iterator[dict[str, Any]]:
         number = 1

@@ -134,7 +134,8 @@ SENTENCES: Mapping[str, str] = {
         "The role still has policies, so it was not deleted ({subject}). Run the command again."
     ),
     "DeleteConflict.Policy.User": (
-        "The policy is attached to a user, so it was not deleted ({subject}). Detach it there first."
+        "The policy is attached to a user, so it was not deleted ({subject}). Detach it there "
+        "first."
     ),
     "DeleteConflict.Policy.Group": (
         "The policy is attached to a user group, so it was not deleted ({subject}). Detach it "
