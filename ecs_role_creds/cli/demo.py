@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ecs_role_creds.testing import FakeMetadataServer, FakeOss
@@ -24,15 +24,19 @@ OBJECT_NAME = "picture.png"
 INSTALL_HINT = "pip install 'ecs-role-creds[demo]'"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand and its arguments."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="see it work: a picture to and from OSS while the token rotates",
-        description="Upload a picture and download it again and again, while the role's token "
-        "rotates and the metadata service goes down for a while. Everything runs on loopback. "
-        "With --bucket, --endpoint and --object, on an ECS instance with a RAM role: download "
-        "that object from OSS with the role's credentials.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = (
+        "Upload a picture and download it again and again, while the role's token rotates and the "
+        "metadata service goes down for a while. Everything runs on loopback. With --bucket, "
+        "--endpoint and --object, on an ECS instance with a RAM role: download that object from "
+        "OSS with the role's credentials."
+    )
+    parser.epilog = (
+        "Examples:\n"
+        "  $ ecs-role-creds demo\n"
+        "  $ ecs-role-creds demo --bucket example-bucket --object hello.txt \\\n"
+        "      --endpoint https://oss-cn-hangzhou-internal.aliyuncs.com --region cn-hangzhou\n"
     )
     parser.add_argument("--bucket", help="download from this bucket, for real")
     parser.add_argument("--endpoint", help="OSS's, such as https://oss-cn-hangzhou.aliyuncs.com")

@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from typing import Any
 
 
-def add_parser(subparsers: Any) -> None:
-    """Declare the subcommand and its arguments."""
-    parser = subparsers.add_parser(
-        "fake-metadata",
-        help="run a fake metadata service on loopback",
-        description="Run a fake metadata service on loopback until Ctrl-C. Prints the environment "
-        "variables that point clients at it. The credentials it hands out are fakes.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = (
+        "Run a fake metadata service on loopback until Ctrl-C. Prints the environment variables "
+        "that point clients at it. The credentials it hands out are fakes."
     )
+    parser.epilog = "Example:\n  $ ecs-role-creds fake-metadata --role app-role --port 8100\n"
     parser.add_argument("--port", type=int, default=0, help="default: any free port")
     parser.add_argument("--role", default="app-role", help="the RAM role (default: %(default)s)")
     parser.add_argument("--no-role", action="store_true", help="attach no role")
