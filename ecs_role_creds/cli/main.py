@@ -19,6 +19,7 @@ from importlib import import_module
 from ecs_role_creds._version import __version__
 
 COMMANDS = {
+    "role": "create, grant, attach, detach and change instance RAM roles",
     "demo": "see it work: a picture to and from OSS while the token rotates",
     "fake-metadata": "run a fake metadata service on loopback",
     "completion": "print a completion script for bash, zsh or fish",
