@@ -215,16 +215,24 @@ def ensure_attached(
     changes = _changes(role, others) if replace else Plan()
     refused = [] if replace else [one.instance_id for one in others]
     new = [*free, *(one.instance_id for one in others if replace)]
-    untagged = [one for one in new if instances[one].tags.get(tag) != role]
-    purpose = f"mark the instances with the tag {tag}={role}"
+    if tag:
+        untagged = [one for one in new if instances[one].tags.get(tag) != role]
+        purpose = f"mark the instances with the tag {tag}={role}"
+        before = _for_instances(InstanceStep("TagResources", tuple(untagged), purpose, role))
+        after = Plan()
+    else:
+        # An old mark must not make this attachment look like one of role setup's.
+        before = _unmark([instances[one] for one in free])
+        after = _unmark(others) if replace else Plan()
     return add_up(
         missing,
         Plan(failures=_failures("InvalidNetworkType.MismatchRamRole", classic)),
         Plan(failures=_failures("InstanceHasRole", refused)),
         Plan(unchanged=_names(one.instance_id for one in able if one.role == role)),
-        _for_instances(InstanceStep("TagResources", tuple(untagged), purpose, role), bool(tag)),
+        before,
         _for_instances(_attach(role, free)),
         changes,
+        after,
     )
 
 
@@ -237,6 +245,7 @@ def ensure_detached(wanted: Sequence[str], instances: Instances) -> Plan:
         missing,
         unchanged,
         *(detach(role, [one.instance_id for one in found if one.role == role]) for role in roles),
+        _unmark(found),
     )
 
 
@@ -282,14 +291,19 @@ def undo_setup_on_instances(role: str, only: Collection[str], instances: Instanc
         for one in found
         if one not in ours and one.role == role
     ]
-    purpose = f"remove the tag {SETUP_TAG}"
-    tagged = tuple(one.instance_id for one in ours)
     return add_up(
         missing,
         Plan(kept=tuple(kept)),
         detach(role, [one.instance_id for one in ours if one.role == role]),
-        _for_instances(InstanceStep("UntagResources", tagged, purpose, role)),
+        _unmark(ours),
     )
+
+
+def _unmark(found: Iterable[Instance]) -> Plan:
+    """Remove the mark of ``role setup`` from those that have it."""
+    marked = tuple(one.instance_id for one in found if SETUP_TAG in one.tags)
+    purpose = f"remove the tag {SETUP_TAG}"
+    return _for_instances(InstanceStep("UntagResources", marked, purpose))
 
 
 def _attach(role: str, ids: Sequence[str]) -> InstanceStep:
@@ -314,8 +328,8 @@ def _sort_out(wanted: Sequence[str], instances: Instances) -> tuple[list[Instanc
     return found, Plan(failures=_failures("InvalidInstanceId.NotFound", missing))
 
 
-def _for_instances(step: InstanceStep, is_wanted: bool = True) -> Plan:
-    return Plan((step,)) if step.instances and is_wanted else Plan()
+def _for_instances(step: InstanceStep) -> Plan:
+    return Plan((step,)) if step.instances else Plan()
 
 
 def _failures(code: str, ids: Iterable[str]) -> tuple[Failure, ...]:
