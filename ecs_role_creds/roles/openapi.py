@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -51,7 +52,7 @@ ECS_APIS = frozenset(
 
 _PACKAGES = {"ram": "alibabacloud_ram20150501", "ecs": "alibabacloud_ecs20140526"}
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-_INSTALL = "pip install 'ecs-role-creds[roles]'"
+_INSTALL = "Managing roles needs: pip install 'ecs-role-creds[roles]'"
 
 
 class Api(Protocol):
@@ -108,7 +109,8 @@ class OpenApi:
         for service in ("ram", "ecs"):
             if endpoint := self._endpoints[service]:
                 _check_endpoint(endpoint, service)
-            _import(f"{_PACKAGES[service]}.client")
+            if find_spec(_PACKAGES[service]) is None:
+                raise ImportError(f"{_PACKAGES[service]} is not installed. {_INSTALL}")
 
     @property
     def region(self) -> str:
@@ -256,7 +258,7 @@ def _import(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(f"{error}. Managing roles needs: {_INSTALL}") from error
+        raise ImportError(f"{error}. {_INSTALL}") from error
 
 
 def _snake(api: str) -> str:
