@@ -242,9 +242,16 @@ class RoleManager:
         named = self._read.instances(_ids(ids)) if ids else {}
         undone = planning.undo_setup_on_instances(name, ids, {**instances, **named})
         own = self._read.own_policies({mark("setup", name)})
+        holders = self._read.holders(name) if role else []
+        seen = {**instances, **named}
+        unknown = [one for one in holders if one not in seen]
         detached = {one for step in undone.steps for one in getattr(step, "instances", ())}
-        left = sorted(set(self._read.holders(name)) - detached) if role else []
-        return add_up(undone, self._undo_in_ram(name, role, own, left))
+        left = sorted(set(holders) - detached)
+        return add_up(
+            planning.require_sight(unknown, self._read.instances(unknown) if unknown else {}),
+            undone,
+            self._undo_in_ram(name, role, own, left),
+        )
 
     def _undo_in_ram(
         self, name: str, role: Role | None, own: Sequence[Policy], left: Sequence[str]

@@ -95,7 +95,7 @@ class FakeEcs:
         self._may_pass = may_pass
         self._failing = failing
 
-    def resources(self, parameters: Parameters) -> list[str]:
+    def resources(self, _: str, parameters: Parameters) -> list[str]:
         """What a call is about, as the ``Resource`` of a policy names it."""
         region, account = parameters.get("RegionId", "*"), self._ram.account_id
         ids = list(_numbered(parameters, "ResourceId"))

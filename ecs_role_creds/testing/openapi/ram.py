@@ -120,7 +120,7 @@ class FakeRam:
         role = self.roles.get(role_name)
         return [self.policies[key].document for key in (role.policies if role else ())]
 
-    def resources(self, parameters: Parameters) -> list[str]:
+    def resources(self, api: str, parameters: Parameters) -> list[str]:
         """What a call is about, as the ``Resource`` of a policy names it."""
         names = []
         if role := parameters.get("RoleName"):
@@ -129,7 +129,8 @@ class FakeRam:
             is_system = parameters.get("PolicyType") == "System"
             owner = "system" if is_system else self.account_id
             names.append(f"acs:ram:*:{owner}:policy/{policy}")
-        return names or [f"acs:ram:*:{self.account_id}:*"]
+        kind = "role" if api == "ListRoles" else "policy"
+        return names or [f"acs:ram:*:{self.account_id}:{kind}/*"]
 
     # Roles.
 

@@ -284,7 +284,7 @@ class FakeOpenApi(LoopbackServer):
         if method is None or not api[:1].isupper():
             raise RefusedError(404, "InvalidAction.NotFound", f"FakeOpenApi does not fake {api}.")
         action = f"{service}:{api}"
-        if not all(self._may(action, one) for one in holder.resources(sent)):
+        if not all(self._may(action, one) for one in holder.resources(api, sent)):
             if api == "DescribeInstances":  # documented: an empty list for who may not see them
                 return {"Instances": {"Instance": []}, "TotalCount": 0}
             refused = "NoPermission" if service == "ram" else "Forbidden.RAM"
