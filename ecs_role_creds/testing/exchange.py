@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 Conduct = Literal["send", "hang", "drip", "reset"]
 """How an answer is given: properly; not before ``recover()``; a byte at a time; or the connection
@@ -15,12 +15,21 @@ PathKind = Literal["token", "role", "document", "other"]
 
 
 class Request(NamedTuple):
-    """A request as received. Header names are in lower case."""
+    """A request as received.
+
+    Attributes:
+        method: ``GET``, ``PUT``, ...
+        path: With the query, if any, as it was sent.
+        headers: Names in lower case. The values of a repeated header are joined with ``", "``.
+        body: All of it; a request whose body breaks off is never handed on.
+        trailers: The headers after a chunked body.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
+    trailers: Mapping[str, str] = {}
 
 
 class Response(NamedTuple):
@@ -83,3 +92,18 @@ class IssuedCredentials(NamedTuple):
     issued_at: datetime
     expiration: datetime
     role_name: str
+
+
+class Policies(Protocol):
+    """Which role may do what; a fake OSS asks it after it has verified the signature."""
+
+    def allows(self, role_name: str, action: str, resource: str) -> bool:
+        """Whether the policies of a role allow an action.
+
+        Args:
+            role_name: The role whose credentials signed the request.
+            action: A RAM action, such as ``oss:GetObject``.
+            resource: ``acs:oss:*:*:BUCKET/KEY``, ``acs:oss:*:*:BUCKET``, or ``acs:oss:*:*:*`` for
+                the list of buckets.
+        """
+        ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import struct
 import threading
@@ -17,8 +18,26 @@ from ecs_role_creds.testing.exchange import Request, Response
 
 _GRACE = 0.1
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time; closing then sends a RST
+_PIECE = 1 << 20  # bytes read at a time, so that memory grows with what arrives
+_MAX_LINE = 1 << 16
+_ONLY_ONCE = ("authorization", "content-length", "host", "transfer-encoding")
 
 _Self = TypeVar("_Self", bound="LoopbackServer")
+
+
+class BadRequestError(Exception):
+    """A request that cannot be read; the connection is closed after the answer.
+
+    Args:
+        code: A name for what is wrong, such as ``IncompleteBody``.
+        message: The same for people.
+        status: The HTTP status.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
 
 
 class LoopbackServer:
@@ -28,9 +47,12 @@ class LoopbackServer:
     part in it.
 
     Args:
-        host: The address to listen at.
-        port: Where to listen; 0: wherever there is room.
+        host: The address to listen at: ``127.0.0.1``, ``::1`` or a name.
+        port: Where to listen; 0: any free port.
     """
+
+    max_body = 16 * 2**20
+    """Bytes that a request's body may have."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._address = (host, port)
@@ -42,8 +64,13 @@ class LoopbackServer:
         self._calm = threading.Event()
 
     def handle(self, request: Request) -> Response:
-        """The answer to a request; for subclasses to say."""
+        """Answer a request; subclasses implement it."""
         raise NotImplementedError
+
+    def refuse(self, request: Request, error: BadRequestError) -> Response:
+        """Answer a request that cannot be read. Its body is empty, whatever was sent."""
+        text = f"{error.code}: {error}\n".encode()
+        return Response(error.status, text, {"Content-Type": "text/plain"})
 
     def start(self: _Self) -> _Self:
         """Begin to listen. A server that was stopped may be started again.
@@ -54,7 +81,8 @@ class LoopbackServer:
         """
         if self._listener is not None:
             raise RuntimeError("the server is running already")
-        self._listener = socket.create_server(self._address, backlog=1024)
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        self._listener = socket.create_server(self._address, family=family, backlog=1024)
         self._pid = os.getpid()
         self._calm = threading.Event()
         _running.add(self)
@@ -95,7 +123,7 @@ class LoopbackServer:
 
     @property
     def endpoint(self) -> str:
-        """``http://HOST:PORT``.
+        """``http://HOST:PORT``; an IPv6 address is in brackets.
 
         Raises:
             RuntimeError: It does not listen.
@@ -103,7 +131,7 @@ class LoopbackServer:
         if self._listener is None:
             raise RuntimeError("the server is not running; use it in a with block, or start() it")
         host, port = self._listener.getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def release(self) -> None:
         """Let go of every answer that is held back."""
@@ -205,33 +233,121 @@ class _Handler(BaseHTTPRequestHandler):
         return super().parse_request()
 
     def _exchange(self) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers, self._read_body(headers))
-        response = self.server.handle(request)
+        headers: dict[str, str] = {}
+        try:
+            headers = self._read_headers()
+            trailers: dict[str, str] = {}
+            body = self._read_body(headers, trailers)
+        except BadRequestError as error:
+            response = self.server.refuse(Request(self.command, self.path, headers), error)
+            self._send(response)
+            self._close_slowly()
+            return
+        try:
+            response = self.server.handle(
+                Request(self.command, self.path, headers, body, trailers)
+            )
+        except Exception as error:
+            # A bug in the fake: the client gets an answer, and the traceback is shown too.
+            text = f"The fake server failed: {type(error).__name__}: {error}\n".encode()
+            self._send(Response(500, text, {"Content-Type": "text/plain", "Connection": "close"}))
+            raise
+        self._send(response)
+
+    def _send(self, response: Response) -> None:
         if not self.server._give(self.connection, response, self._message(response)):
             self.close_connection = True
 
-    def _read_body(self, headers: dict[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() != "chunked":
-            return self.rfile.read(int(headers.get("content-length") or 0))
-        chunks = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass  # trailers
-        return b"".join(chunks)
+    def _close_slowly(self) -> None:
+        """Close once the client has the answer: unread input would reset the connection."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_GRACE)
+            for _ in range(64):
+                if not self.connection.recv(_MAX_LINE):
+                    break
+
+    def _read_headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for name, value in self.headers.items():
+            _add_header(headers, name, value)
+        return headers
+
+    def _read_body(self, headers: dict[str, str], trailers: dict[str, str]) -> bytes:
+        coding = headers.get("transfer-encoding")
+        length = headers.get("content-length")
+        if coding is None:
+            if length is None:
+                return b""
+            if not (length.isascii() and length.isdigit() and len(length) < 20):
+                raise BadRequestError(
+                    "InvalidArgument", f"Content-Length is {length!r}, which is not a number."
+                )
+            return self._read_exactly(self._checked_size(int(length)))
+        if coding.lower() != "chunked" or length is not None:
+            raise BadRequestError(
+                "InvalidArgument",
+                "Send either Content-Length or Transfer-Encoding: chunked, and no other coding.",
+            )
+        return self._read_chunks(trailers)
+
+    def _read_chunks(self, trailers: dict[str, str]) -> bytes:
+        body = bytearray()
+        while True:
+            size = self._read_line().split(b";")[0].strip()
+            if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):
+                raise BadRequestError(
+                    "InvalidArgument", "A chunk does not begin with its size in hexadecimal."
+                )
+            if int(size, 16) == 0:
+                break
+            body += self._read_exactly(self._checked_size(len(body) + int(size, 16)) - len(body))
+            if self._read_line():
+                raise BadRequestError("InvalidArgument", "A chunk is longer than its size says.")
+        while line := self._read_line():
+            name, colon, value = line.decode("latin-1").partition(":")
+            if not colon or len(trailers) > 100:
+                raise BadRequestError("InvalidArgument", "The trailing headers are malformed.")
+            _add_header(trailers, name, value.strip())
+        return bytes(body)
+
+    def _checked_size(self, size: int) -> int:
+        if size > self.server.max_body:
+            raise BadRequestError(
+                "EntityTooLarge",
+                f"The body is longer than the {self.server.max_body:,} bytes that are allowed.",
+            )
+        return size
+
+    def _read_exactly(self, size: int) -> bytes:
+        pieces = []
+        left = size
+        while left:
+            piece = self.rfile.read(min(left, _PIECE))
+            if not piece:
+                raise _incomplete()
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def _read_line(self) -> bytes:
+        line = self.rfile.readline(_MAX_LINE)
+        if not line.endswith(b"\n"):
+            raise _incomplete()
+        return line.rstrip(b"\r\n")
 
     def _message(self, response: Response) -> bytes:
         reason = self.responses[response.status][0] if response.status in self.responses else ""
         headers = dict(response.headers)
-        if response.status != 204:
-            headers.setdefault("Content-Length", str(len(response.body)))
+        has_length = any(name.lower() == "content-length" for name in headers)
+        if response.status not in (204, 304) and not has_length:
+            headers["Content-Length"] = str(len(response.body))
         head = f"HTTP/1.1 {response.status} {reason}\r\n" + "".join(
             f"{name}: {value}\r\n" for name, value in headers.items()
         )
         body = b"" if self.command == "HEAD" else response.body
-        return head.encode("latin-1") + b"\r\n" + body
+        return head.encode() + b"\r\n" + body
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):  # whatever the method
@@ -240,6 +356,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+def _add_header(headers: dict[str, str], name: str, value: str) -> None:
+    """Add a header as received; names in lower case, repeated ones joined as HTTP says."""
+    name = name.strip().lower()
+    value = re.sub(r"\s*[\r\n]+\s*", " ", value)  # a folded line
+    with contextlib.suppress(UnicodeDecodeError):
+        value = value.encode("latin-1").decode()  # clients send UTF-8 where they must
+    if name in headers:
+        if name in _ONLY_ONCE:
+            raise BadRequestError("InvalidArgument", f"The header {name} is given twice.")
+        value = f"{headers[name]}, {value}"
+    headers[name] = value
+
+
+def _incomplete() -> BadRequestError:
+    return BadRequestError("IncompleteBody", "The connection ended before the body was complete.")
 
 
 def _shut(connection: socket.socket) -> None:

@@ -59,7 +59,7 @@ _TITLES = {
 }
 
 
-class FakeMetadataService(Faults):
+class FakeMetadataService(Faults[PathKind]):
     """The state of a fake instance, and its metadata service's answers.
 
     Args:
@@ -79,6 +79,8 @@ class FakeMetadataService(Faults):
     Raises:
         ValueError: An argument cannot be; the message says what can.
     """
+
+    fault_kinds = get_args(PathKind)
 
     def __init__(
         self,
