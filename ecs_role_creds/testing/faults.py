@@ -68,7 +68,7 @@ class Faults(Generic[Kind]):
         Raises:
             ValueError: An argument is out of range.
         """
-        headers = _retry_after_header(retry_after)
+        headers = retry_after_header(retry_after)
         self.answer(
             b"<html>fake failure</html>", status=status, headers=headers, times=times, on=on
         )
@@ -186,7 +186,8 @@ class Faults(Generic[Kind]):
         return response
 
 
-def _retry_after_header(seconds: float | None) -> dict[str, str]:
+def retry_after_header(seconds: float | None) -> dict[str, str]:
+    """The header for a fault; empty for ``None``. Raises ``ValueError``."""
     if seconds is None:
         return {}
     if seconds < 0 or seconds != int(seconds):

@@ -244,9 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._close_slowly()
             return
         try:
-            response = self.server.handle(
-                Request(self.command, self.path, headers, body, trailers)
-            )
+            response = self.server.handle(Request(self.command, self.path, headers, body, trailers))
         except Exception as error:
             # A bug in the fake: the client gets an answer, and the traceback is shown too.
             text = f"The fake server failed: {type(error).__name__}: {error}\n".encode()

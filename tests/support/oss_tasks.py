@@ -32,10 +32,8 @@ class Reading(NamedTuple):
 @contextlib.contextmanager
 def oss_with_object(server: FakeMetadataServer) -> Iterator[FakeOss]:
     """A fake OSS that holds the object which the functions below read."""
-    from ecs_role_creds.testing.oss.server import StoredObject
-
     with FakeOss(server) as oss:
-        oss.objects["bucket"]["object"] = StoredObject(CONTENT.encode(), {}, server.now())
+        oss.put("bucket", "object", CONTENT)
         yield oss
 
 

@@ -1,0 +1,84 @@
+"""Faults on demand, with errors in the form that OSS has."""
+
+from __future__ import annotations
+
+import re
+
+from ecs_role_creds.testing.exchange import Request, Response
+from ecs_role_creds.testing.faults import Faults, retry_after_header
+from ecs_role_creds.testing.oss.errors import RefusedError, error_response
+from ecs_role_creds.testing.oss.table import KINDS
+
+_CODES = {
+    400: "InvalidArgument",
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    409: "OperationConflict",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+}
+_CODE = re.compile(rb"<Code>(\w+)</Code>")
+
+
+class OssFaults(Faults[str]):
+    """The fault controls of a fake OSS.
+
+    ``on`` is the name of an operation: ``"get-object"``, ``"upload-part"``, ... A request that is
+    to fail, or whose connection is to be reset, is not carried out: nothing is stored. One that is
+    late is carried out.
+    """
+
+    fault_kinds = KINDS
+
+    def fail(
+        self,
+        status: int,
+        *,
+        code: str | None = None,
+        retry_after: float | None = None,
+        times: int | None = None,
+        on: str | None = None,
+    ) -> None:
+        """Answer with an error instead of doing the work.
+
+        Args:
+            status: The HTTP status, 300 or more.
+            code: OSS's name for the error; left out, the usual one for the status.
+            retry_after: Whole seconds for the ``Retry-After`` header.
+            times: How many requests fail; left out: until :meth:`recover`.
+            on: Requests of one kind only.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
+        if not 300 <= status <= 599:
+            raise ValueError(f"status is {status}; pass 300 to 599, or call answer()")
+        refusal = RefusedError(
+            status,
+            code or _CODES.get(status, "FakeFailure"),
+            "A failure that the test asked for.",
+            headers=retry_after_header(retry_after),
+        )
+
+        def change(request: Request, response: Response) -> Response:
+            request_id = response.headers["x-oss-request-id"]
+            failed = error_response(refusal, request_id, request.headers.get("host", ""))
+            return response._replace(
+                status=failed.status,
+                body=failed.body,
+                headers={**response.headers, **failed.headers},
+            )
+
+        self._add(change, times, on, replaces_work=True)
+
+    def throttle(
+        self, retry_after: float = 1.0, *, times: int | None = None, on: str | None = None
+    ) -> None:
+        """Answer 503 ``TotalQpsLimitExceeded`` with ``Retry-After`` (the header is inferred)."""
+        self.fail(503, code="TotalQpsLimitExceeded", retry_after=retry_after, times=times, on=on)
+
+
+def code_in(response: Response) -> str | None:
+    """OSS's name for what is wrong, from the body of an error."""
+    match = _CODE.search(response.body) if response.status >= 300 else None
+    return match[1].decode() if match else None
