@@ -239,20 +239,34 @@ class Executor:
         parameters: Callable[[Sequence[str]], Mapping[str, Any]],
     ) -> Failures:
         """One call for all the instances; why it failed, by instance."""
+        failures: Failures = {}
+        left = list(ids)
+
+        def call() -> None:
+            nonlocal left
+            failed = _failed_results(api, self._api.call(api, parameters(left)))
+            left = [one for one, error in failed.items() if self._passes(error)]
+            failures.update({one: error for one, error in failed.items() if one not in left})
+            if left:
+                raise failed[left[0]]
+
         if not ids:
             return {}
         try:
-            body = self._call(api, parameters(ids))
+            self._retry.run(call, settling=frozenset(self._settling))
         except CallError as error:
-            if error.is_about_instance and len(ids) > 1:
+            if error.is_about_instance and len(left) > 1:
                 # The service refuses the whole call for the sake of one: find out which.
-                middle = len(ids) // 2
-                return {
-                    **self._call_for_all(api, ids[:middle], parameters),
-                    **self._call_for_all(api, ids[middle:], parameters),
-                }
-            return {one: error.about(f"instance {one}") for one in ids}
-        return _failed_results(api, body)
+                middle = len(left) // 2
+                failures.update(self._call_for_all(api, left[:middle], parameters))
+                failures.update(self._call_for_all(api, left[middle:], parameters))
+            else:
+                failures.update({one: error.about(f"instance {one}") for one in left})
+        return failures
+
+    def _passes(self, error: CallError) -> bool:
+        """Whether an instance's failure goes away by itself."""
+        return error.is_throttling or error.code in self._settling
 
     def _call(self, api: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         return self._retry.run(

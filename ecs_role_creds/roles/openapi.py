@@ -177,7 +177,7 @@ class OpenApi:
         origin = type(inner).__module__
         if origin.startswith(("alibabacloud_credentials", "ecs_role_creds", "Tea.")):
             return CallError(api, "NoCredentials", message=message)
-        return CallError(api, "NoAnswer", message=message)
+        return CallError(api, "NoAnswer", message=_reason(message))
 
     def _redact(self, message: str) -> str:
         """Services quote what was signed in some messages, and that holds the security token."""
@@ -252,6 +252,15 @@ def _check_endpoint(endpoint: str, service: str) -> None:
             f"{name} is on loopback, but the SDKs would send its requests to the proxy that "
             "HTTP_PROXY names. Unset HTTP_PROXY for this command"
         )
+
+
+def _reason(message: str) -> str:
+    """Why there was no answer, out of what requests and urllib3 wrap around it."""
+    caused = re.search(r"Caused by \w+\((.*)\)\)$", message, re.DOTALL)
+    if caused is not None:
+        return re.sub(r"^\w+\([^)]*\): ", "", caused[1].strip("'\""))
+    aborted = re.fullmatch(r"\('([^']*)', \w+\(.*'([^']*)'\)\)", message, re.DOTALL)
+    return f"{aborted[1]} {aborted[2]}" if aborted is not None else message
 
 
 def _import(module: str) -> Any:

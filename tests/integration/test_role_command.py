@@ -292,6 +292,23 @@ def test_a_role_that_ecs_does_not_know_yet_is_waited_for(fake: FakeOpenApi) -> N
     assert waits == [1.0, 2.0]
 
 
+def test_an_instance_that_is_throttled_alone_is_tried_again(fake: FakeOpenApi) -> None:
+    for one in ("i-1", "i-2", "i-3"):
+        fake.add_instance(one)
+    waits: list[float] = []
+    manager = manage(fake, waits)
+    manager.apply(manager.plan_create("app"))
+    plan = manager.plan_attach("app", ["i-1", "i-2", "i-3"])
+    fake.fail("AttachInstanceRamRole", "Throttling.User", instances=["i-2"], times=2)
+    fake.fail("AttachInstanceRamRole", "InternalError", instances=["i-3"])
+    outcome = manager.apply(plan)
+    assert [one.subject for one in outcome.failures] == ["i-3"]
+    assert outcome.instances == ("i-1", "i-2")
+    assert waits == [1.0, 2.0]
+    asked = [json.loads(one.parameters["InstanceIds"]) for one in fake.calls[-2:]]
+    assert asked == [["i-2"], ["i-2"]]
+
+
 def test_stops_at_a_failure_in_ram(role: Run, fake: FakeOpenApi) -> None:
     fake.add_instance()
     fake.fail("AttachPolicyToRole", "LimitExceeded.Role.Policy", status=409)

@@ -327,7 +327,7 @@ def _checked_document(text: str, *one_of: str) -> Mapping[str, Any]:
     if len(text) > _MAX_DOCUMENT:
         raise RefusedError(400, "InvalidParameter.PolicyDocument.Length", "It is too long.")
     try:
-        document = json.loads(text)
+        document: Mapping[str, Any] = json.loads(text)
         statements = listed(document["Statement"])
         is_well_formed = (
             str(document["Version"]) == "1"
@@ -340,11 +340,14 @@ def _checked_document(text: str, *one_of: str) -> Mapping[str, Any]:
             )
         )
     except (ValueError, KeyError, TypeError):
-        is_well_formed = False
+        raise _malformed() from None
     if not is_well_formed:
-        raise RefusedError(400, "MalformedPolicyDocument", "A statement lacks a part.")
-    result: Mapping[str, Any] = document
-    return result
+        raise _malformed()
+    return document
+
+
+def _malformed() -> RefusedError:
+    return RefusedError(400, "MalformedPolicyDocument", "A statement lacks a part.")
 
 
 def _check_limit(number: int, limit: int, what: str) -> None:
