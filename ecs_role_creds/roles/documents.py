@@ -1,4 +1,4 @@
-"""Policy documents: what a role may do, and who may take it on. Pure."""
+"""Policy documents: what a role may do, and who can assume it. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TRUST_POLICY: Document = {
         }
     ],
 }
-"""The trust policy of an instance RAM role: ECS instances may take it on."""
+"""The trust policy of an instance RAM role: ECS instances can assume it."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
@@ -133,7 +133,7 @@ def is_same_document(one: Document, other: Document) -> bool:
 
 
 def trusts_ecs(trust_policy: Document) -> bool:
-    """Whether ECS instances may take on a role with this trust policy."""
+    """Whether ECS instances can assume a role with this trust policy."""
     return any(
         statement.get("Effect") == "Allow"
         and "sts:assumerole" in {one.lower() for one in _listed(statement.get("Action"))}

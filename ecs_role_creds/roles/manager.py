@@ -68,13 +68,13 @@ class RoleManager:
         return self._read.instances(_ids(ids)) if ids else self._read.all_instances()
 
     def list_roles(self) -> Iterator[Role]:
-        """The roles that ECS instances may take on, without their policies."""
+        """The roles that ECS instances can assume, without their policies."""
         return self._read.ecs_roles()
 
     # Roles.
 
     def plan_create(self, name: str, *, replace: bool = False) -> Plan:
-        """Create a role that ECS instances may take on."""
+        """Create a role that ECS instances can assume."""
         role = self._read.role(_checked(name, _NEW_ROLE, "role"))
         return planning.ensure_role(name, role, made_by="create", replace=replace)
 

@@ -95,7 +95,7 @@ class Reader:
         return [one for one in found if one is not None]
 
     def ecs_roles(self) -> Iterator[Role]:
-        """Every role that ECS instances may take on, without its policies."""
+        """Every role that ECS instances can assume, without its policies."""
         for page in self._marked_pages("ListRoles", {}, "the roles"):
             for one in _items(page, "Roles", "Role"):
                 name = one["RoleName"]

@@ -56,7 +56,7 @@ class Role:
 
     Attributes:
         name: Its name.
-        trust_policy: Who may take it on.
+        trust_policy: Who can assume it.
         description: Who made it, if we did.
         arn: ``acs:ram::ACCOUNT:role/NAME``.
         policies: What it has.

@@ -63,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_common(show)
     show.set_defaults(run=_run_show)
     listing = _add(
-        subparsers, parser, "list", "list the roles that instances may take on", "list --json"
+        subparsers, parser, "list", "list the roles that instances can assume", "list --json"
     )
     _add_common(listing)
     listing.set_defaults(run=_run_list)
@@ -265,7 +265,7 @@ def _access(arguments: argparse.Namespace) -> Any:
 
 PLANNED = {
     "create": Planned(
-        "create a role that ECS instances may take on",
+        "create a role that ECS instances can assume",
         "create example-role",
         _declare_create,
         lambda manager, one: manager.plan_create(one.name, replace=one.replace),

@@ -81,7 +81,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    """List the roles that instances may take on; returns the exit status."""
+    """List the roles that instances can assume; returns the exit status."""
 
     def run(manager: RoleManager) -> int:
         roles = list(manager.list_roles())

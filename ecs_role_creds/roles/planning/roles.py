@@ -32,14 +32,14 @@ def mark(made_by: str, role: str) -> str:
 
 
 def ensure_role(name: str, role: Role | None, *, made_by: str, replace: bool) -> Plan:
-    """The role exists, and ECS instances may take it on."""
+    """The role exists, and ECS instances can assume it."""
     if role is None:
         parameters = {
             "RoleName": name,
             "AssumeRolePolicyDocument": dump_document(TRUST_POLICY),
             "Description": mark(made_by, name),
         }
-        purpose = f"create role {name}, which ECS instances may take on"
+        purpose = f"create role {name}, which ECS instances can assume"
         return Plan((RamStep("CreateRole", parameters, purpose, document=TRUST_POLICY),))
     if is_same_document(role.trust_policy, TRUST_POLICY):
         return Plan(unchanged=(f"role {name}",))
@@ -60,7 +60,7 @@ def require_role(name: str, role: Role | None) -> Plan:
 
 
 def require_ecs_role(name: str, role: Role | None) -> Plan:
-    """The role has to be there already, and ECS instances may take it on."""
+    """The role has to be there already, and ECS instances can assume it."""
     if role is None or trusts_ecs(role.trust_policy):
         return require_role(name, role)
     subject = f"role {name}"

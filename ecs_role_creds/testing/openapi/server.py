@@ -45,7 +45,7 @@ class OpenApiCall(NamedTuple):
     Attributes:
         api: The API's name.
         parameters: What was sent with it.
-        role: The role that called; ``None``: the administrator, or nobody that was believed.
+        role: The role that called; ``None``: the administrator, or a caller that was refused.
         status: The HTTP status of the answer; 0: the connection was reset instead.
         code: The service's code; ``None`` if nothing was wrong.
     """

@@ -59,7 +59,7 @@ def send(fake: FakeOpenApi, *, body: bytes = b"", query: str = "", **changes: An
     return code
 
 
-def test_a_signature_by_another_implementation_is_believed(fake: FakeOpenApi) -> None:
+def test_a_signature_by_another_implementation_is_accepted(fake: FakeOpenApi) -> None:
     assert send(fake) == ""
     assert fake.calls[-1].parameters == {"MaxItems": "5"}
 
@@ -83,12 +83,12 @@ def test_a_signature_by_another_implementation_is_believed(fake: FakeOpenApi) ->
         ({"signed": {"x-acs-version": "1999-01-01"}}, "InvalidAction.NotFound"),
     ],
 )
-def test_what_is_not_believed(fake: FakeOpenApi, changes: dict[str, Any], code: str) -> None:
+def test_what_is_refused(fake: FakeOpenApi, changes: dict[str, Any], code: str) -> None:
     assert send(fake, **changes) == code
     assert fake.calls[-1].code == code
 
 
-def test_a_request_is_believed_once(fake: FakeOpenApi) -> None:
+def test_a_request_is_accepted_once(fake: FakeOpenApi) -> None:
     nonce = {"signed": {"x-acs-signature-nonce": "once"}}
     assert send(fake, **nonce) == ""
     assert send(fake, **nonce) == "SignatureNonceUsed"
