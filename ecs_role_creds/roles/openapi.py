@@ -226,13 +226,34 @@ def connect(
 
         credential: Any = EcsRamRoleCredentialsProvider()
     else:
-        credential = _import("alibabacloud_credentials.client").Client()
+        credential = _administrator(environ)
     return OpenApi(
         credential,
         region=region or find_region(environ),
         ram_endpoint=ram_endpoint,
         ecs_endpoint=ecs_endpoint,
     )
+
+
+def _administrator(environ: Mapping[str, str]) -> Any:
+    """What alibabacloud-credentials' default chain finds.
+
+    Its first place is the environment, which it reads when it is imported. That is too early for
+    programs that set variables of their own, so that place is looked at here.
+    """
+    client = _import("alibabacloud_credentials.client").Client
+    key_id = environ.get("ALIBABA_CLOUD_ACCESS_KEY_ID")
+    secret = environ.get("ALIBABA_CLOUD_ACCESS_KEY_SECRET")
+    if not key_id or not secret:
+        return client()
+    token = environ.get("ALIBABA_CLOUD_SECURITY_TOKEN")
+    config = _import("alibabacloud_credentials.models").Config(
+        type="sts" if token else "access_key",
+        access_key_id=key_id,
+        access_key_secret=secret,
+        security_token=token,
+    )
+    return client(config)
 
 
 def _check_endpoint(endpoint: str, service: str) -> None:

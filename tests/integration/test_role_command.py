@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alibabacloud_credentials.utils import auth_util
 from support.roles import changing_calls, connect, manage
 
 from ecs_role_creds.cli import main
@@ -32,9 +31,6 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeOpenAp
         monkeypatch.setenv("HOME", str(tmp_path))
         for name, value in fake.environment.items():
             monkeypatch.setenv(name, value)
-        # alibabacloud-credentials reads the environment when it is imported.
-        monkeypatch.setattr(auth_util, "environment_access_key_id", fake.access_key_id)
-        monkeypatch.setattr(auth_util, "environment_access_key_secret", fake.access_key_secret)
         yield fake
 
 
@@ -196,6 +192,36 @@ def test_an_instance_that_cannot_have_the_new_role_keeps_the_old_one(
     fake.forbidden.add("ram:PassRole")  # now of the whole call
     status, out, _ = role("change", "new", "i-2", "--yes")
     assert (status, fake.instances["i-2"].role) == (1, "old")
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_an_answer_that_is_lost_changes_nothing(fake: FakeOpenApi, lost: int) -> None:
+    fake.add_instance("i-1")
+    manager = manage(fake)
+    for name in ("old", "new"):
+        manager.apply(manager.plan_create(name))
+    plan = manager.plan_attach("old", ["i-1"])
+    fake.lose_answers(1, "AttachInstanceRamRole")
+    assert manager.apply(plan).instances == ("i-1",)
+    plan = manager.plan_change("new", ["i-1"])
+    fake.lose_answers(1, ["DetachInstanceRamRole", "AttachInstanceRamRole"][lost])
+    outcome = manager.apply(plan)
+    assert (outcome.instances, outcome.failures) == (("i-1",), ())
+    assert fake.instances["i-1"].role == "new"
+
+
+@pytest.mark.parametrize("api", ["DetachInstanceRamRole", "AttachInstanceRamRole"])
+def test_a_call_that_never_arrived_is_a_failure(fake: FakeOpenApi, api: str) -> None:
+    fake.add_instance("i-1")
+    manager = manage(fake)
+    for name in ("old", "new"):
+        manager.apply(manager.plan_create(name))
+    manager.apply(manager.plan_attach("old", ["i-1"]))
+    plan = manager.plan_change("new", ["i-1"])
+    fake.drop_calls(1, api)
+    [failure] = manager.apply(plan).failures
+    assert failure.code == "NoAnswer"
+    assert fake.instances["i-1"].role == "old"
 
 
 def test_an_instance_left_without_a_role_is_told(role: Run, fake: FakeOpenApi) -> None:

@@ -12,6 +12,7 @@ from support.roles import Administrator, connect
 
 from ecs_role_creds.errors import NoRoleAttachedError
 from ecs_role_creds.roles import CallError, InputError, OpenApi
+from ecs_role_creds.roles import connect as connect_from_environment
 from ecs_role_creds.testing import FakeOpenApi
 
 
@@ -69,3 +70,13 @@ def test_ecs_needs_a_region(fake: FakeOpenApi) -> None:
     api.call("ListRoles", {})
     with pytest.raises(InputError, match="pass --region"):
         api.call("DescribeInstances", {})
+
+
+def test_the_environment_is_read_when_it_is_asked_for(fake: FakeOpenApi) -> None:
+    where = {"ram_endpoint": fake.endpoint, "ecs_endpoint": fake.endpoint}
+    api = connect_from_environment(environ=fake.environment, **where)
+    api.call("ListRoles", {})
+    assert api.region == "cn-fake-1"
+    wrong = {**fake.environment, "ALIBABA_CLOUD_SECURITY_TOKEN": "fake-security-token-x"}
+    error = failure(connect_from_environment(environ=wrong, **where))
+    assert error.code == "InvalidSecurityToken.MismatchWithAccessKey"
