@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from ecs_role_creds.roles.sentences import explain
 
+_ABOUT_ALL = (
+    "InvalidUser.PassRoleForbidden",
+    "InvalidRamRole.",
+    "InvalidAccessKeyId.",
+    "InvalidSecurityToken.",
+    "InvalidTimeStamp.",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "NoCredentials",
+)
+
 
 class RolesError(Exception):
     """Base of the errors of :mod:`ecs_role_creds.roles`."""
@@ -67,8 +78,13 @@ class CallError(RolesError):
     def is_about_instance(self) -> bool:
         """Whether another instance might not have failed."""
         return self.code.startswith(
-            ("InvalidInstanceId", "InvalidNetworkType.", "IncorrectInstance")
+            ("InvalidInstanceId", "InvalidNetworkType.", "InvalidResourceId.")
         )
+
+    @property
+    def is_about_all(self) -> bool:
+        """Whether every instance would fail in the same way: it is the role, or the caller."""
+        return self.code.startswith(_ABOUT_ALL)
 
 
 class BlockedPlanError(RolesError):

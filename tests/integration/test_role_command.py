@@ -308,6 +308,62 @@ def test_what_fails_for_all_is_not_tried_for_each(fake: FakeOpenApi) -> None:
     assert "i-299" in outcome.failures[-1].message
 
 
+def test_an_instance_that_cannot_be_hardened_stops_no_other(fake: FakeOpenApi) -> None:
+    ids = ["i-1", "i-2", "i-3"]
+    for one in ids:
+        fake.add_instance(one)
+    manager = manage(fake)
+    code = "InvalidHttpTokens.NotSupported"
+    fake.fail("ModifyInstanceMetadataOptions", code, instances=["i-1"])
+    outcome = manager.apply(manager.plan_harden(ids))
+    assert [one.subject for one in outcome.failures] == ["i-1"]
+    assert [fake.instances[one].is_hardened for one in ids] == [False, True, True]
+
+
+def test_an_instance_that_has_gone_stops_no_tag(fake: FakeOpenApi) -> None:
+    ids = ["i-1", "i-2", "i-3"]
+    for one in ids:
+        fake.add_instance(one)
+    manager = manage(fake)
+    plan = manager.plan_setup("app", "pictures", ["read"], ids)
+    del fake.instances["i-2"]
+    outcome = manager.apply(plan)
+    assert [one.subject for one in outcome.failures] == ["i-2"]
+    assert outcome.instances == ("i-1", "i-3")
+    assert fake.instances["i-3"].role == "app"
+
+
+def test_teardown_of_more_instances_than_a_page_has(fake: FakeOpenApi) -> None:
+    ids = [f"i-{number}" for number in range(120)]
+    for one in ids:
+        fake.add_instance(one)
+    manager = manage(fake)
+    assert manager.apply(manager.plan_setup("app", "pictures", ["read"], ids)).is_complete
+    assert len(manager.show_instances()) == 120
+    fake.fail("DetachInstanceRamRole", "IncorrectInstanceStatus", instances=["i-7"])
+    outcome = manager.apply(manager.plan_teardown("app"))
+    # The role stays as long as an instance has it.
+    assert [one.subject for one in outcome.failures] == ["i-7"]
+    assert "delete role app" in outcome.skipped
+    assert "app" in fake.roles
+    assert fake.instances["i-7"].tags
+    assert manager.apply(manager.plan_teardown("app")).is_complete
+    assert not fake.roles
+    assert not any(one.tags or one.role for one in fake.instances.values())
+
+
+def test_what_somebody_else_has_done_meanwhile_is_done(fake: FakeOpenApi) -> None:
+    manager = manage(fake)
+    manager.apply(manager.plan_create("app"))
+    grant = manager.plan_grant_policy("app", "AliyunOSSReadOnlyAccess")
+    assert manager.apply(grant).is_complete
+    assert manager.apply(grant).is_complete
+    delete = manager.plan_delete("app")
+    assert manager.apply(delete).is_complete
+    assert manager.apply(delete).is_complete
+    assert not fake.roles
+
+
 def test_a_role_that_ecs_does_not_know_yet_is_waited_for(fake: FakeOpenApi) -> None:
     fake.add_instance()
     waits: list[float] = []
