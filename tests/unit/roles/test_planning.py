@@ -179,8 +179,9 @@ class TestInstances:
             Instance("i-1", role="app", tags={SETUP_TAG: "app"}),
             Instance("i-2", role="other", tags={SETUP_TAG: "app"}),
             Instance("i-3", role="app"),
+            Instance("i-4", role="other", tags={SETUP_TAG: "other"}),
         )
-        plan = planning.undo_setup_on_instances("app", ["i-1", "i-2", "i-3"], instances)
+        plan = planning.undo_setup_on_instances("app", list(instances), instances)
         detach, untag = plan.steps
         assert (detach.api, getattr(detach, "instances", ())) == (
             "DetachInstanceRamRole",
