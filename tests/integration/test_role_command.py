@@ -352,6 +352,40 @@ def test_teardown_of_more_instances_than_a_page_has(fake: FakeOpenApi) -> None:
     assert not any(one.tags or one.role for one in fake.instances.values())
 
 
+def test_teardown_keeps_what_setup_did_not_make(role: Run, fake: FakeOpenApi) -> None:
+    for one in ("i-1", "i-2"):
+        fake.add_instance(one)
+    role("setup", "app", "--bucket", "pictures", "--read", "--instance", "i-1")
+    role("attach", "app", "i-2")
+    status, out, _ = role("teardown", "app", "--yes", "--instance", "i-1", "i-2")
+    assert status == 0
+    assert "i-2: role setup did not attach the role" in out
+    assert "role app and its policies: still attached to i-2" in out
+    assert (fake.instances["i-1"].role, fake.instances["i-2"].role) == (None, "app")
+    role("detach", "i-2", "--yes")
+    role("grant", "app", "--policy", "AliyunOSSReadOnlyAccess")
+    out = role("teardown", "app", "--yes")[1]
+    assert "kept: role app: it has the policies AliyunOSSReadOnlyAccess" in out
+    role("delete", "app", "--yes")
+    role("create", "app")
+    role("setup", "app", "--bucket", "pictures", "--read", "--instance", "i-1")
+    out = role("teardown", "app", "--yes")[1]
+    assert "kept: role app: role setup did not create it" in out
+    assert list(fake.roles) == ["app"]
+    assert not fake.roles["app"].policies
+
+
+def test_a_policy_that_does_not_exist(role: Run, fake: FakeOpenApi) -> None:
+    role("create", "app")
+    status, out, _ = role("grant", "app", "--policy", "AliyunOSSReadOnly")
+    assert status == 1
+    assert "The policy does not exist (policy AliyunOSSReadOnly of the type System)" in out
+    status, _, err = role("show", "none")
+    assert status == 1
+    assert "there is no role none" in err
+    assert "not found" in role("show", "i-0")[1]
+
+
 def test_what_somebody_else_has_done_meanwhile_is_done(fake: FakeOpenApi) -> None:
     manager = manage(fake)
     manager.apply(manager.plan_create("app"))
