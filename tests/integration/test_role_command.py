@@ -634,3 +634,35 @@ def test_says_what_to_install(
     monkeypatch.setitem(sys.modules, "alibabacloud_credentials.client", None)
     assert main(["role", "list"]) == 2
     assert "pip install 'ecs-role-creds[roles]'" in capsys.readouterr().err
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def shown_in(page: str, command: str) -> str:
+    """What a page shows under a command."""
+    text = (DOCS / page).read_text(encoding="utf-8").replace(" \\\n    ", " ")
+    return text.split(f"$ ecs-role-creds {command}\n", 1)[1].split("```", 1)[0]
+
+
+def test_the_tutorial_shows_what_is_printed(role: Run, fake: FakeOpenApi) -> None:
+    fake.add_instance("i-bp1example", region_id="cn-hangzhou")
+    command = (
+        "role setup example-role --bucket example-bucket --read --list "
+        "--instance i-bp1example --region cn-hangzhou --dry-run"
+    )
+    assert role(*command.split()[1:])[1] == shown_in("tutorial/on-an-instance.md", command)
+
+
+def test_the_guide_to_a_change_shows_what_is_printed(role: Run, fake: FakeOpenApi) -> None:
+    ids = ["i-bp1example", "i-bp2example"]
+    for one in ids:
+        fake.add_instance(one, region_id="cn-hangzhou")
+    for name in ("old-role", "new-role"):
+        role("create", name)
+    role("attach", "old-role", *ids, "--region", "cn-hangzhou")
+    command = "role change new-role i-bp1example i-bp2example --region cn-hangzhou"
+    page = shown_in("how-to/change-the-role.md", command)
+    asked = "This takes rights away. Continue? [y/N] y\n"
+    assert asked in page
+    assert role(*command.split()[1:], "--yes")[1] == page.replace(asked, "")

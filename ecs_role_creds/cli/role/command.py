@@ -124,7 +124,7 @@ def _declare_name(parser: argparse.ArgumentParser) -> None:
 
 
 def _declare_replace(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--replace", action="store_true", help=f"replace {what} that differs")
+    parser.add_argument("--replace", action="store_true", help=f"{what}, where it differs")
 
 
 def _declare_instances(parser: argparse.ArgumentParser) -> None:
@@ -161,7 +161,7 @@ def _declare_policy(parser: argparse.ArgumentParser) -> None:
 
 def _declare_create(parser: argparse.ArgumentParser) -> None:
     _declare_name(parser)
-    _declare_replace(parser, "a trust policy")
+    _declare_replace(parser, "replace the trust policy of the role")
 
 
 def _declare_grant(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +174,7 @@ def _declare_grant(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a policy document; becomes the custom policy --policy (default: ROLE-FILE)",
     )
-    _declare_replace(parser, "a policy")
+    _declare_replace(parser, "give the policy a new version")
 
 
 def _declare_revoke(parser: argparse.ArgumentParser) -> None:
@@ -186,7 +186,7 @@ def _declare_revoke(parser: argparse.ArgumentParser) -> None:
 def _declare_attach(parser: argparse.ArgumentParser) -> None:
     _declare_name(parser)
     _declare_instances(parser)
-    _declare_replace(parser, "a role")
+    _declare_replace(parser, "replace the role of an instance")
 
 
 def _declare_change(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +207,7 @@ def _declare_setup(parser: argparse.ArgumentParser) -> None:
         metavar="I",
         help="instances' ids",
     )
-    _declare_replace(parser, "what is there and")
+    _declare_replace(parser, "change what exists")
 
 
 def _declare_teardown(parser: argparse.ArgumentParser) -> None:
