@@ -344,7 +344,7 @@ def test_teardown_of_more_instances_than_a_page_has(fake: FakeOpenApi) -> None:
     outcome = manager.apply(manager.plan_teardown("app"))
     # The role stays as long as an instance has it.
     assert [one.subject for one in outcome.failures] == ["i-7"]
-    assert "delete role app" in outcome.skipped
+    assert outcome.skipped[-1].startswith("delete role app")
     assert "app" in fake.roles
     assert fake.instances["i-7"].tags
     assert manager.apply(manager.plan_teardown("app")).is_complete

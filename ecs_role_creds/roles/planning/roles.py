@@ -82,7 +82,8 @@ def remove_role(name: str, role: Role | None, holders: Collection[str]) -> Plan:
         shown = _shown(sorted(holders))
         detach = f"detach it first: role detach {shown}"
         return Plan(problems=(f"Role {name} is attached to {len(holders)} instances; {detach}",))
-    step = RamStep("DeleteRole", {"RoleName": name}, f"delete role {name}", takes_rights=True)
+    purpose = f"delete role {name} (instances of other regions are not looked at)"
+    step = RamStep("DeleteRole", {"RoleName": name}, purpose, takes_rights=True)
     return Plan((step,))
 
 
