@@ -21,6 +21,7 @@ from ecs_role_creds._version import __version__
 COMMANDS = {
     "doctor": "find out why credentials cannot be fetched, and what is at risk",
     "scan": "find AccessKey pairs that were left in sources and configuration",
+    "role": "create, grant, attach, detach and change instance RAM roles",
     "demo": "see it work: a picture to and from OSS while the token rotates",
     "fake-metadata": "run a fake metadata service on loopback",
     "fake-oss": "run a fake OSS and its metadata service on loopback",

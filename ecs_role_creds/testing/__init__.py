@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from ecs_role_creds.testing.exchange import IssuedCredentials, RecordedRequest
     from ecs_role_creds.testing.metadata.mock import fake_metadata
     from ecs_role_creds.testing.metadata.server import FakeMetadataServer
+    from ecs_role_creds.testing.openapi.server import FakeOpenApi
     from ecs_role_creds.testing.oss.server import FakeOss
     from ecs_role_creds.testing.redirect import forget_credentials
 
 __all__ = [
     "FakeMetadataServer",
+    "FakeOpenApi",
     "FakeOss",
     "IssuedCredentials",
     "RecordedRequest",
@@ -28,6 +30,7 @@ __all__ = [
 
 _MODULES = {
     "FakeMetadataServer": "metadata.server",
+    "FakeOpenApi": "openapi.server",
     "FakeOss": "oss.server",
     "IssuedCredentials": "exchange",
     "RecordedRequest": "exchange",

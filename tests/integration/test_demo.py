@@ -11,26 +11,41 @@ import pytest
 import requests
 
 from ecs_role_creds.cli import main
-from ecs_role_creds.cli.demo import conclude
+from ecs_role_creds.cli.demo_story import conclude
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def test_downloads_while_the_token_rotates(tmp_path: Path) -> None:
+def test_tells_the_whole_guide(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ecs_role_creds", "demo", "--duration", "5"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     signed, tokens = re.search(r"(\d+) requests signed, with (\d+) diff", done.stdout).groups()  # type: ignore[union-attr]
     assert int(signed) > 50
     assert int(tokens) >= 2
-    assert "0 refused, 0 pictures damaged" in done.stdout
+    story = (
+        "$ ecs-role-creds role setup app-role --bucket pictures --read --write",
+        "5. AttachInstanceRamRole: give the instances role app-role",
+        "picture.png uploaded",
+        "the token has rotated",
+        "$ ecs-role-creds role change picture-reader",
+        "found without a restart: requests are signed as picture-reader now",
+        "an upload is refused now: AccessDenied",
+        "$ ecs-role-creds role teardown app-role",
+        "done: no role and no policy is left",
+        "1 refused, 1 as it should be, 0 pictures damaged",
+    )
+    places = [done.stdout.find(told) for told in story]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "fake-secret" not in done.stdout
     assert "FAKE" not in done.stdout
     assert (tmp_path / "demo-output" / "picture.png").read_bytes().startswith(PNG)
 

@@ -16,8 +16,10 @@ from ecs_role_creds import (
 from ecs_role_creds.adapters.generic import credentials_environment, credentials_tuple
 from ecs_role_creds.adapters.oss2 import OssCredentialsProvider
 from ecs_role_creds.errors import MetadataServiceError, RoleMismatchError
+from ecs_role_creds.roles import Outcome, Plan, RoleManager, connect, oss_policy
 from ecs_role_creds.testing import (
     FakeMetadataServer,
+    FakeOpenApi,
     FakeOss,
     IssuedCredentials,
     VirtualClock,
@@ -71,3 +73,14 @@ with FakeMetadataServer(life=60, clock=VirtualClock()) as server, FakeOss(server
     endpoint: str = oss.endpoint
     server.advance(60)
 forget_credentials()
+
+role_plan: Plan = RoleManager(connect(region="cn-hangzhou")).plan_setup(
+    "example-role", "example-bucket", ["read", "list"], ["i-bp1example"], prefix="photos/"
+)
+role_outcome: Outcome = RoleManager(connect(as_instance=True)).apply(role_plan)
+failed: tuple[str, ...] = tuple(one.message for one in role_outcome.failures)
+policy_document: dict[str, object] = oss_policy("example-bucket", ["write"])
+with FakeOpenApi() as openapi:
+    openapi.add_instance("i-bp1example", region_id="cn-hangzhou", metadata=FakeMetadataServer())
+    is_allowed: bool = openapi.allows("app-role", "oss:GetObject", "acs:oss:*:*:bucket/key")
+    FakeOss(FakeMetadataServer(), policies=openapi)

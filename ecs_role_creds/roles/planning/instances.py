@@ -1,0 +1,175 @@
+"""Instances: which role they have, and how their metadata service answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from ecs_role_creds.roles.plan import (
+    ChangeStep,
+    Failure,
+    InstanceStep,
+    Plan,
+    add_up,
+)
+from ecs_role_creds.roles.sentences import explain
+from ecs_role_creds.roles.state import (
+    Instance,
+    Instances,
+)
+
+SETUP_TAG = "ecs-role-creds:setup"
+"""The tag of the instances that ``role setup`` attached a role to; its value is the role."""
+
+
+def ensure_attached(
+    role: str, wanted: Sequence[str], instances: Instances, *, replace: bool = False, tag: str = ""
+) -> Plan:
+    """The instances have the role.
+
+    Args:
+        role: Its name.
+        wanted: The instances' ids.
+        instances: What is known of them.
+        replace: Whether an instance that has another role is to be changed.
+        tag: A tag to put on those that are attached now, with the role as its value; before that,
+            so that no attachment of ours can be without it.
+    """
+    found, missing = _sort_out(wanted, instances)
+    classic = [one.instance_id for one in found if not one.is_in_vpc]
+    able = [one for one in found if one.is_in_vpc]
+    free = [one.instance_id for one in able if one.role is None]
+    others = [one for one in able if one.role not in (None, role)]
+    changes = _changes(role, others) if replace else Plan()
+    refused = [] if replace else [one.instance_id for one in others]
+    new = [*free, *(one.instance_id for one in others if replace)]
+    if tag:
+        untagged = [one for one in new if instances[one].tags.get(tag) != role]
+        purpose = f"mark the instances with the tag {tag}={role}"
+        before = _for_instances(InstanceStep("TagResources", tuple(untagged), purpose, role))
+        after = Plan()
+    else:
+        # An old mark must not make this attachment look like one of role setup's.
+        before = _unmark([instances[one] for one in free])
+        after = _unmark(others) if replace else Plan()
+    return add_up(
+        missing,
+        Plan(failures=_failures("InvalidNetworkType.MismatchRamRole", classic)),
+        Plan(failures=_failures("InstanceHasRole", refused)),
+        Plan(unchanged=_names(one.instance_id for one in able if one.role == role)),
+        before,
+        _for_instances(_attach(role, free)),
+        changes,
+        after,
+    )
+
+
+def ensure_detached(wanted: Sequence[str], instances: Instances) -> Plan:
+    """The instances have no role."""
+    found, missing = _sort_out(wanted, instances)
+    unchanged = Plan(unchanged=_names(one.instance_id for one in found if one.role is None))
+    roles = sorted({one.role for one in found if one.role is not None})
+    return add_up(
+        missing,
+        unchanged,
+        *(detach(role, [one.instance_id for one in found if one.role == role]) for role in roles),
+        _unmark(found),
+    )
+
+
+def ensure_changed(role: str, wanted: Sequence[str], instances: Instances) -> Plan:
+    """The instances have this role instead of theirs."""
+    return ensure_attached(role, wanted, instances, replace=True)
+
+
+def ensure_hardened(wanted: Sequence[str], instances: Instances) -> Plan:
+    """The instances' metadata service answers in the security hardening mode only."""
+    found, missing = _sort_out(wanted, instances)
+    open_ones = tuple(one.instance_id for one in found if not one.is_hardened)
+    purpose = "answer metadata requests in the security hardening mode only"
+    return add_up(
+        missing,
+        Plan(unchanged=_names(one.instance_id for one in found if one.is_hardened)),
+        _for_instances(
+            InstanceStep("ModifyInstanceMetadataOptions", open_ones, purpose, takes_rights=True)
+        ),
+    )
+
+
+def detach(role: str, ids: Sequence[str]) -> Plan:
+    """Take the role from instances that have it."""
+    purpose = f"take role {role} from the instances"
+    return _for_instances(
+        InstanceStep("DetachInstanceRamRole", tuple(ids), purpose, role, takes_rights=True)
+    )
+
+
+def undo_setup_on_instances(role: str, only: Collection[str], instances: Instances) -> Plan:
+    """Take the role from the instances that ``role setup`` gave it to, and from no other.
+
+    Args:
+        role: Its name.
+        only: Their ids; empty: all that ``role setup`` gave it to.
+        instances: Those with the tag of ``role setup``, and those named.
+    """
+    found, missing = _sort_out(list(only) or list(instances), instances)
+    ours = [one for one in found if one.tags.get(SETUP_TAG) == role]
+    kept = [
+        f"{one.instance_id}: role setup did not attach the role; use role detach"
+        for one in found
+        if one not in ours and one.role == role
+    ]
+    return add_up(
+        missing,
+        Plan(kept=tuple(kept)),
+        detach(role, [one.instance_id for one in ours if one.role == role]),
+        _unmark(ours),
+    )
+
+
+def require_sight(ids: Sequence[str], instances: Instances) -> Plan:
+    """Instances that exist have to be visible: who may not see any gets an empty list."""
+    _, missing = _sort_out(ids, instances)
+    return Plan(problems=tuple(one.message for one in missing.failures[:1]))
+
+
+def _unmark(found: Iterable[Instance]) -> Plan:
+    """Remove the mark of ``role setup`` from those that have it."""
+    marked = tuple(one.instance_id for one in found if SETUP_TAG in one.tags)
+    purpose = f"remove the tag {SETUP_TAG}"
+    return _for_instances(InstanceStep("UntagResources", marked, purpose))
+
+
+def _attach(role: str, ids: Sequence[str]) -> InstanceStep:
+    purpose = f"give the instances role {role}"
+    return InstanceStep("AttachInstanceRamRole", tuple(ids), purpose, role)
+
+
+def _changes(role: str, others: Sequence[Instance]) -> Plan:
+    olds = sorted({one.role for one in others if one.role is not None})
+    return Plan(
+        tuple(
+            ChangeStep(tuple(one.instance_id for one in others if one.role == old), old, role)
+            for old in olds
+        )
+    )
+
+
+def _sort_out(wanted: Sequence[str], instances: Instances) -> tuple[list[Instance], Plan]:
+    unique = list(dict.fromkeys(wanted))
+    missing = [one for one in unique if one not in instances]
+    found = [instances[one] for one in unique if one in instances]
+    return found, Plan(failures=_failures("InvalidInstanceId.NotFound", missing))
+
+
+def _for_instances(step: InstanceStep) -> Plan:
+    return Plan((step,)) if step.instances else Plan()
+
+
+def _failures(code: str, ids: Iterable[str]) -> tuple[Failure, ...]:
+    return tuple(
+        Failure(one, code, explain(code, api="", subject=f"instance {one}")) for one in ids
+    )
+
+
+def _names(ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"instance {one}" for one in ids)

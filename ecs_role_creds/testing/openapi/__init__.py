@@ -1,0 +1,1 @@
+"""A fake RAM and ECS: the calls that an instance's role needs."""
