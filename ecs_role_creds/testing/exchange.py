@@ -97,7 +97,13 @@ class IssuedCredentials(NamedTuple):
 class Policies(Protocol):
     """Which role may do what; a fake OSS asks it after it has verified the signature."""
 
-    def allows(self, role_name: str, action: str, resource: str) -> bool:
+    def allows(
+        self,
+        role_name: str,
+        action: str,
+        resource: str,
+        context: Mapping[str, str] | None = None,
+    ) -> bool:
         """Whether the policies of a role allow an action.
 
         Args:
@@ -105,5 +111,6 @@ class Policies(Protocol):
             action: A RAM action, such as ``oss:GetObject``.
             resource: ``acs:oss:*:*:BUCKET/KEY``, ``acs:oss:*:*:BUCKET``, or ``acs:oss:*:*:*`` for
                 the list of buckets.
+            context: What conditions look at: ``{"oss:Prefix": ...}`` for a list of objects.
         """
         ...

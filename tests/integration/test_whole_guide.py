@@ -111,6 +111,13 @@ def test_a_prefix(world: World) -> None:
         assert refused(world.bucket.get_object, key)
 
 
+def test_a_list_under_a_prefix(world: World) -> None:
+    world.set_up("list", prefix="photos/")
+    assert world.bucket.list_objects(prefix="photos/").object_list == []
+    for prefix in ("", "private/"):
+        assert refused(world.bucket.list_objects, prefix)
+
+
 def test_uploads_in_parts(world: World) -> None:
     world.set_up("write")
     upload = world.bucket.init_multipart_upload("big").upload_id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ecs_role_creds.testing.exchange import IssuedCredentials, Policies
 from ecs_role_creds.testing.oss.errors import access_denied
 from ecs_role_creds.testing.oss.operations import Access, Operation, Received
@@ -21,11 +23,17 @@ class Gate:
         buckets: All buckets, for their ACLs.
         policies: What roles may do; ``None``: everything.
         signer: The credentials that signed the request; ``None``: nobody did.
+        context: What the conditions of policies look at.
     """
 
     def __init__(
-        self, buckets: Buckets, policies: Policies | None, signer: IssuedCredentials | None
+        self,
+        buckets: Buckets,
+        policies: Policies | None,
+        signer: IssuedCredentials | None,
+        context: Mapping[str, str],
     ) -> None:
+        self._context = context
         self._buckets = buckets
         self._policies = policies
         self._signer = signer
@@ -44,7 +52,8 @@ class Gate:
             return False
         if self._policies is None:
             return True
-        return self._policies.allows(self._signer.role_name, action, resource_of(bucket, key))
+        resource = resource_of(bucket, key)
+        return self._policies.allows(self._signer.role_name, action, resource, self._context)
 
     def _is_open(self, access: Access, bucket: str, key: str) -> bool:
         found = self._buckets.get(bucket)

@@ -185,7 +185,7 @@ class FakeOss(OssFaults, LoopbackServer):
         signer = self._verified(received, now)
         understood = check_understood(operation, received)
         with self._lock:
-            gate = Gate(self.objects, self._policies, signer)
+            gate = Gate(self.objects, self._policies, signer, _context_of(received))
             if received.bucket is not None:
                 check_bucket_name(received.bucket)
                 if received.bucket not in self.objects and understood.name != "PutBucket":
@@ -263,3 +263,9 @@ def _take_apart(endpoint: str, request: Request) -> Received:
         dict(parameters(request.path)),
         request.body,
     )
+
+
+def _context_of(received: Received) -> dict[str, str]:
+    """What the conditions of policies look at."""
+    prefix = received.query.get("prefix")
+    return {} if prefix is None else {"oss:Prefix": prefix}

@@ -29,7 +29,7 @@ class Allowed:
         self.allowed = set(allowed)
         self.asked: list[tuple[str, str, str]] = []
 
-    def allows(self, role_name: str, action: str, resource: str) -> bool:
+    def allows(self, role_name: str, action: str, resource: str, context: object = None) -> bool:
         self.asked.append((role_name, action, resource))
         return (action, resource) in self.allowed
 
