@@ -249,7 +249,7 @@ class _KeptConnection:
         self._kept: list[_Connection] = []  # one at most
         self._idle_since = 0.0
         # A garbage collection may finalize a socket before the object that would close it.
-        weakref.finalize(self, _close_all, self._kept).atexit = False
+        weakref.finalize(self, _close_all, self._kept)
 
     def connection_from_host(
         self, host: str, port: int | None = None, *_: object, **__: object
