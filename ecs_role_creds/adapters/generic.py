@@ -2,28 +2,44 @@
 
 Each call takes one snapshot, so its parts belong together. What it returns holds the secrets
 openly and does not renew itself: ask anew for each use, and keep it out of logs.
+
+``source`` is a provider, a :class:`~ecs_role_creds.Credentials` snapshot, or ``None`` for
+:func:`~ecs_role_creds.default_provider`. Every function raises
+:class:`~ecs_role_creds.CredentialsError` when the provider has no valid credentials.
 """
 
 from __future__ import annotations
 
-from ecs_role_creds.adapters._provider import Provider, resolve
+from typing import Protocol
 
-__all__ = ["credentials_document", "credentials_environment", "credentials_tuple"]
+from ecs_role_creds.credentials import Credentials
+from ecs_role_creds.provider import default_provider
+
+__all__ = [
+    "aliyun_external_document",
+    "aws_container_document",
+    "aws_environment",
+    "aws_process_document",
+    "credentials_document",
+    "credentials_environment",
+    "credentials_tuple",
+]
 
 
-def credentials_tuple(
-    provider: Provider | None = None,
-) -> tuple[str, str, str]:
-    """``(access_key_id, access_key_secret, security_token)``.
+class Provider(Protocol):
+    """Anything with ``get_credentials()``."""
 
-    Args:
-        provider: Where from; :func:`~ecs_role_creds.default_provider` if left out.
+    def get_credentials(self) -> Credentials:
+        """Return credentials that are valid now."""
+        ...
 
-    Raises:
-        TypeError: ``provider`` is not a provider.
-        CredentialsError: There are no valid credentials.
-    """
-    credentials = resolve(provider).get_credentials()
+
+Source = Provider | Credentials | None
+
+
+def credentials_tuple(source: Source = None) -> tuple[str, str, str]:
+    """``(access_key_id, access_key_secret, security_token)``."""
+    credentials = _snapshot(source)
     return (
         credentials.access_key_id,
         credentials.access_key_secret,
@@ -31,49 +47,101 @@ def credentials_tuple(
     )
 
 
-def credentials_document(provider: Provider | None = None) -> dict[str, str]:
+def credentials_document(source: Source = None) -> dict[str, str]:
     """A dictionary in the keys of the metadata service's role document.
 
     ``AccessKeyId``, ``AccessKeySecret``, ``SecurityToken``, ``Expiration`` and ``Code``: what
     clients of ``ALIBABA_CLOUD_CREDENTIALS_URI`` read as JSON.
-
-    Args:
-        provider: Where from; :func:`~ecs_role_creds.default_provider` if left out.
-
-    Raises:
-        TypeError: ``provider`` is not a provider.
-        CredentialsError: There are no valid credentials.
     """
-    credentials = resolve(provider).get_credentials()
+    credentials = _snapshot(source)
     return {
         "AccessKeyId": credentials.access_key_id,
         "AccessKeySecret": credentials.access_key_secret,
         "SecurityToken": credentials.security_token,
-        "Expiration": credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "Expiration": _expiration(credentials),
         "Code": "Success",
     }
 
 
-def credentials_environment(
-    provider: Provider | None = None,
-) -> dict[str, str]:
+def aliyun_external_document(source: Source = None) -> dict[str, str]:
+    """What the aliyun CLI reads from the ``process_command`` of a profile in ``External`` mode."""
+    credentials = _snapshot(source)
+    return {
+        "mode": "StsToken",
+        "access_key_id": credentials.access_key_id,
+        "access_key_secret": credentials.access_key_secret,
+        "sts_token": credentials.security_token,
+        "expiration": _expiration(credentials),
+    }
+
+
+def aws_process_document(source: Source = None) -> dict[str, str | int]:
+    """What AWS SDKs and tools read from the ``credential_process`` of a profile."""
+    credentials = _snapshot(source)
+    return {
+        "Version": 1,
+        "AccessKeyId": credentials.access_key_id,
+        "SecretAccessKey": credentials.access_key_secret,
+        "SessionToken": credentials.security_token,
+        "Expiration": _expiration(credentials),
+    }
+
+
+def aws_container_document(source: Source = None) -> dict[str, str]:
+    """What AWS SDKs and tools read from ``AWS_CONTAINER_CREDENTIALS_FULL_URI``."""
+    credentials = _snapshot(source)
+    return {
+        "AccessKeyId": credentials.access_key_id,
+        "SecretAccessKey": credentials.access_key_secret,
+        "Token": credentials.security_token,
+        "Expiration": _expiration(credentials),
+    }
+
+
+def credentials_environment(source: Source = None) -> dict[str, str]:
     """Environment variables that Alibaba Cloud's SDKs and tools, and oss2, read credentials from.
 
     For child processes: ``subprocess.run(..., env={**os.environ, **credentials_environment()})``.
-
-    Args:
-        provider: Where from; :func:`~ecs_role_creds.default_provider` if left out.
-
-    Raises:
-        TypeError: ``provider`` is not a provider.
-        CredentialsError: There are no valid credentials.
     """
-    access_key_id, access_key_secret, security_token = credentials_tuple(provider)
+    access_key_id, access_key_secret, security_token = credentials_tuple(source)
     return {
         "ALIBABA_CLOUD_ACCESS_KEY_ID": access_key_id,
         "ALIBABA_CLOUD_ACCESS_KEY_SECRET": access_key_secret,
         "ALIBABA_CLOUD_SECURITY_TOKEN": security_token,
+        # oss2, alibabacloud-oss-v2, ossutil
         "OSS_ACCESS_KEY_ID": access_key_id,
         "OSS_ACCESS_KEY_SECRET": access_key_secret,
         "OSS_SESSION_TOKEN": security_token,
+        # the aliyun CLI and older SDKs
+        "ALIBABACLOUD_ACCESS_KEY_ID": access_key_id,
+        "ALIBABACLOUD_ACCESS_KEY_SECRET": access_key_secret,
+        "ALIBABACLOUD_SECURITY_TOKEN": security_token,
+        # Terraform's and Packer's plugins
+        "ALICLOUD_ACCESS_KEY": access_key_id,
+        "ALICLOUD_SECRET_KEY": access_key_secret,
+        "ALICLOUD_SECURITY_TOKEN": security_token,
     }
+
+
+def aws_environment(source: Source = None) -> dict[str, str]:
+    """Environment variables that AWS SDKs and S3 tools read credentials from.
+
+    For tools that reach OSS through its S3-compatible interface. Keep them away from processes
+    that also talk to AWS: these variables replace the credentials of every profile.
+    """
+    access_key_id, access_key_secret, security_token = credentials_tuple(source)
+    return {
+        "AWS_ACCESS_KEY_ID": access_key_id,
+        "AWS_SECRET_ACCESS_KEY": access_key_secret,
+        "AWS_SESSION_TOKEN": security_token,
+    }
+
+
+def _expiration(credentials: Credentials) -> str:
+    return credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _snapshot(source: Source) -> Credentials:
+    if isinstance(source, Credentials):
+        return source
+    return (default_provider() if source is None else source).get_credentials()

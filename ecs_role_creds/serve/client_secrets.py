@@ -1,0 +1,107 @@
+"""What clients authenticate with, and the environment variables that hold it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+ENDPOINT = "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT"
+CREDENTIALS_URI = "ALIBABA_CLOUD_CREDENTIALS_URI"
+AWS_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+AWS_TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 (a variable's name)
+
+CREDENTIALS_PATH = "/credentials/"
+AWS_PATH = "/aws-container"
+
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # token_urlsafe(32)
+_LINE = re.compile(r"(?:export )?([A-Z_]+)=(\S+)")
+
+
+class Secrets(NamedTuple):
+    """What clients prove with that they may have the credentials.
+
+    Attributes:
+        credentials_path: The unguessable end of the credentials URI.
+        aws_token: The value of ``AWS_CONTAINER_AUTHORIZATION_TOKEN``.
+    """
+
+    credentials_path: str
+    aws_token: str
+
+    def __repr__(self) -> str:
+        return "<Secrets, not shown>"
+
+    @classmethod
+    def draw(cls, token: Callable[[int], str] = secrets.token_urlsafe) -> Secrets:
+        """New ones, of 256 random bits each."""
+        return cls(token(32), token(32))
+
+
+def variables(endpoint: str, drawn: Secrets) -> dict[str, str]:
+    """The environment variables for clients.
+
+    Args:
+        endpoint: ``http://HOST:PORT``.
+        drawn: The secrets in use.
+    """
+    return {
+        ENDPOINT: endpoint,
+        CREDENTIALS_URI: f"{endpoint}{CREDENTIALS_PATH}{drawn.credentials_path}",
+        AWS_URI: f"{endpoint}{AWS_PATH}",
+        AWS_TOKEN: drawn.aws_token,
+    }
+
+
+def read_secrets(path: Path) -> Secrets | None:
+    """The secrets in a file that :func:`write_variables` wrote; ``None`` where there are none.
+
+    A restart that reuses them leaves the variables of running clients valid.
+
+    Raises:
+        PermissionError: Another user owns the file or can read or change it.
+        OSError: The file cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    with open(descriptor, encoding="utf-8", errors="replace") as file:
+        about = os.fstat(descriptor)
+        if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
+            raise PermissionError(
+                f"{path} belongs to another user or others can read it. Delete it, or make it "
+                "yours with mode 0600."
+            )
+        found = dict(match.groups() for match in map(_LINE.fullmatch, file.read().split("\n")) if match)
+    uri_path = found.get(CREDENTIALS_URI, "").rpartition(CREDENTIALS_PATH)[2]
+    aws_token = found.get(AWS_TOKEN, "")
+    if _SECRET.fullmatch(uri_path) and _SECRET.fullmatch(aws_token):
+        return Secrets(uri_path, aws_token)
+    return None
+
+
+def write_variables(path: Path, values: Mapping[str, str]) -> None:
+    """Write variables as ``NAME=VALUE`` lines, with mode 0600, replacing the file at once.
+
+    systemd's ``EnvironmentFile=``, ``docker run --env-file`` and shells (``set -a; . FILE``) read
+    this form.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.writelines(f"{name}={value}\n" for name, value in values.items())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

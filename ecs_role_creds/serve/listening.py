@@ -1,0 +1,209 @@
+"""Where the server listens: an address, a Unix socket, or a socket that systemd passes."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+BACKLOG = 1024
+SYSTEMD_FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
+
+
+class ListenError(Exception):
+    """The address cannot be used; the message says what to do."""
+
+
+class TcpAddress(NamedTuple):
+    """An address and a port; port 0: any free one."""
+
+    host: str
+    port: int
+
+
+class UnixAddress(NamedTuple):
+    """The path of a Unix socket."""
+
+    path: Path
+
+
+class SystemdSocket(NamedTuple):
+    """The socket that systemd listens at, and passes on."""
+
+
+Address = TcpAddress | UnixAddress | SystemdSocket
+
+
+class Listener(NamedTuple):
+    """A socket that listens.
+
+    Attributes:
+        socket: It.
+        endpoint: ``http://HOST:PORT``; ``None`` for a Unix socket.
+        path: Of a Unix socket; ``None`` for an address.
+        is_remote: Whether other hosts may reach it.
+        owns_path: Whether the file of a Unix socket is to be removed at the end.
+    """
+
+    socket: socket.socket
+    endpoint: str | None
+    path: Path | None = None
+    is_remote: bool = False
+    owns_path: bool = False
+
+    def close(self) -> None:
+        """Stop listening, and remove the file of a Unix socket."""
+        self.socket.close()
+        if self.owns_path and self.path is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+
+def parse_address(text: str) -> Address:
+    """Read ``HOST:PORT``, ``unix:PATH`` or ``systemd``.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    if text == "systemd":
+        return SystemdSocket()
+    kind, colon, path = text.partition(":")
+    if kind == "unix" and colon:
+        if not path:
+            raise ValueError("unix: needs a path, as in unix:/run/ecs-role-creds/socket")
+        return UnixAddress(Path(path))
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536
+    if not bare or not is_port or (":" in bare and bare == host):
+        raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT, unix:PATH or systemd")
+    return TcpAddress(bare, int(port))
+
+
+def listen(
+    address: Address,
+    *,
+    allow_remote: bool = False,
+    mode: int = 0o600,
+    group: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Listener:
+    """Open the socket.
+
+    Args:
+        address: Where.
+        allow_remote: Whether an address that other hosts may reach is allowed.
+        mode: The permissions of a Unix socket.
+        group: The group of a Unix socket; default: this process's.
+        environ: Holds ``LISTEN_FDS`` and ``LISTEN_PID``; default: the process's.
+
+    Raises:
+        ListenError: It cannot be opened.
+    """
+    if isinstance(address, UnixAddress):
+        return _listen_at_path(address.path, mode, group)
+    if isinstance(address, SystemdSocket):
+        opened = _take_from_systemd(os.environ if environ is None else environ)
+    else:
+        opened = _listen_at_address(address, allow_remote)
+    if opened.family == getattr(socket, "AF_UNIX", None):
+        return Listener(opened, None, Path(os.fsdecode(opened.getsockname())))
+    host, port = opened.getsockname()[:2]
+    is_remote = not ipaddress.ip_address(host).is_loopback
+    if is_remote and not allow_remote:
+        opened.close()
+        raise ListenError(_remote(host))
+    shown = f"[{host}]" if ":" in host else host
+    return Listener(opened, f"http://{shown}:{port}", is_remote=is_remote)
+
+
+def _listen_at_address(address: TcpAddress, allow_remote: bool) -> socket.socket:
+    try:
+        family, _, _, _, resolved = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM
+        )[0]
+        # Before the socket opens: no moment at which other hosts could connect.
+        if not allow_remote and not ipaddress.ip_address(str(resolved[0])).is_loopback:
+            raise ListenError(_remote(address.host))
+        return socket.create_server(resolved, family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ListenError(
+            f"Cannot listen at {address.host}:{address.port} ({error}). Stop what is listening "
+            "there, or choose another address with --listen (port 0: any free one)."
+        ) from error
+
+
+def _listen_at_path(path: Path, mode: int, group: str | None) -> Listener:
+    _remove_stale_socket(path)
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        before = os.umask(0o777)  # nobody may connect until mode and group are set
+        try:
+            opened.bind(str(path))
+        finally:
+            os.umask(before)
+        if group is not None:
+            os.chown(path, -1, _group_id(group))
+        path.chmod(mode)
+        opened.listen(BACKLOG)
+    except (OSError, ListenError) as error:
+        opened.close()
+        if isinstance(error, ListenError):
+            path.unlink()
+            raise
+        raise ListenError(
+            f"Cannot listen at {path} ({error}). Choose a folder that this user can write to, and "
+            "a path of fewer than 100 characters."
+        ) from error
+    return Listener(opened, None, path, owns_path=True)
+
+
+def _remove_stale_socket(path: Path) -> None:
+    """Remove the file that a killed server left behind, and nothing else."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ListenError(f"{path} exists and is no socket. Remove it, or choose another path.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except OSError as error:
+            raise ListenError(f"{path} exists and cannot be probed ({error}).") from error
+    raise ListenError(f"Another process listens at {path}. Stop it, or choose another path.")
+
+
+def _group_id(group: str) -> int:
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ListenError(f"There is no group {group!r}. Create it, or name another.") from None
+
+
+def _take_from_systemd(environ: Mapping[str, str]) -> socket.socket:
+    count = environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or count != "1":
+        raise ListenError(
+            "systemd passed no socket, or several (LISTEN_PID, LISTEN_FDS). --listen systemd is "
+            "for a service that a .socket unit with one ListenStream= starts."
+        )
+    return socket.socket(fileno=SYSTEMD_FIRST_DESCRIPTOR)
+
+
+def _remote(host: str) -> str:
+    return (
+        f"{host} is not a loopback address: every host that reaches it could ask for the "
+        "credentials, over plain HTTP. Listen at 127.0.0.1 or at a Unix socket; where a network "
+        "of your own needs it, add --allow-remote."
+    )

@@ -1,0 +1,93 @@
+"""Figures in the Prometheus text format. None of them is a secret."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from ecs_role_creds.provider import ProviderStatus
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Sample = tuple[Mapping[str, str], float]
+
+
+class RequestCounter:
+    """Counts requests by what they asked for and how they were answered."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, int]] = Counter()
+
+    def add(self, endpoint: str, status: int) -> None:
+        """Count one request."""
+        with self._lock:
+            self._counts[endpoint, status] += 1
+
+    def samples(self) -> list[Sample]:
+        """Every count, with its labels."""
+        with self._lock:
+            counts = sorted(self._counts.items())
+        return [
+            ({"endpoint": endpoint, "status": str(status)}, count)
+            for (endpoint, status), count in counts
+        ]
+
+
+def render(status: ProviderStatus, requests: Iterable[Sample]) -> str:
+    """The text that a Prometheus server reads.
+
+    Args:
+        status: The provider's.
+        requests: From :meth:`RequestCounter.samples`.
+    """
+    role = {"role": status.role_name} if status.role_name else {}
+    expiration = status.expiration.timestamp() if status.expiration else 0.0
+    lines = [
+        *_metric("up", "gauge", "1 while there are valid credentials.", [({}, status.expires_in > 0)]),
+        *_metric(
+            "expires_in_seconds",
+            "gauge",
+            "Seconds until the credentials expire; 0 without valid ones.",
+            [(role, status.expires_in)],
+        ),
+        *_metric(
+            "expiration_timestamp_seconds",
+            "gauge",
+            "When the credentials expire, in seconds since the epoch; 0 before the first.",
+            [(role, expiration)],
+        ),
+        *_metric(
+            "next_request_in_seconds",
+            "gauge",
+            "Seconds until the metadata service may be asked again.",
+            [({}, status.next_request_in)],
+        ),
+        *_metric(
+            "fetches_total", "counter", "Successful fetches of credentials.", [({}, status.fetches)]
+        ),
+        *_metric(
+            "rotations_total", "counter", "Fetches that returned new credentials.", [({}, status.rotations)]
+        ),
+        *_metric(
+            "consecutive_failures",
+            "gauge",
+            "Fetches that failed since the last successful one.",
+            [({}, status.failures)],
+        ),
+        *_metric(
+            "requests_total", "counter", "Requests by endpoint and HTTP status.", requests
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _metric(name: str, kind: str, help_text: str, samples: Iterable[Sample]) -> Iterator[str]:
+    name = f"ecs_role_creds_{name}"
+    yield f"# HELP {name} {help_text}"
+    yield f"# TYPE {name} {kind}"
+    for labels, value in samples:
+        # A role name has no character that needs escaping; endpoint and status are ours.
+        shown = ",".join(f'{label}="{text}"' for label, text in labels.items())
+        yield f"{name}{{{shown}}} {float(value)!r}" if shown else f"{name} {float(value)!r}"

@@ -1,0 +1,154 @@
+"""Runs an application on waitress: one request a connection, within a time limit.
+
+Waitress reads requests on one thread and hands complete ones to worker threads, so a slow client
+holds no worker. What it lacks is added here: a time limit for the whole request (its own starts
+anew with every byte), and a shutdown that answers what has been received.
+
+Every response closes its connection. A client that reuses one can lose a request to a server that
+shuts down at that moment, and on loopback a new connection costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
+from waitress.task import ErrorTask, WSGITask
+
+CLEANUP_INTERVAL = 1
+
+
+class Limits(NamedTuple):
+    """What a client may use.
+
+    Attributes:
+        request_seconds: For sending a request and reading the response.
+        header_bytes: In a request's head.
+        body_bytes: In a request's body; more is refused before the application sees it.
+        connections: At once.
+        threads: That answer requests.
+        shutdown_seconds: For requests under way at the end.
+    """
+
+    request_seconds: float = 10.0
+    header_bytes: int = 8192
+    body_bytes: int = 1024
+    connections: int = 900
+    threads: int = 8
+    shutdown_seconds: float = 10.0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Server:
+    """Serves until :meth:`stop`, which a signal handler or another thread may call.
+
+    Args:
+        application: A WSGI application.
+        listening: The socket to accept connections from; closed at the end.
+        limits: What a client may use.
+    """
+
+    def __init__(
+        self,
+        application: Callable[..., Any],
+        listening: socket.socket,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        # Waitress quotes paths, which may be secret, in messages below WARNING; and warns
+        # whenever a request has to wait for a worker.
+        logging.getLogger("waitress").setLevel(logging.WARNING)
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        self._limits = limits
+        self._map: dict[int, Any] = {}
+        self._stops = 0
+        adjustments = Adjustments(
+            sockets=[listening],
+            threads=limits.threads,
+            ident=None,
+            connection_limit=limits.connections,
+            cleanup_interval=CLEANUP_INTERVAL,
+            max_request_header_size=limits.header_bytes,
+            max_request_body_size=limits.body_bytes,
+            clear_untrusted_proxy_headers=False,  # the application refuses them
+            asyncore_use_poll=True,
+        )
+        self._server = _OneRequestServer(
+            application,
+            self._map,
+            _sock=listening,
+            adj=adjustments,
+            bind_socket=False,
+            sockinfo=(listening.family, listening.type, listening.proto, None),
+        )
+        self._server.request_seconds = limits.request_seconds
+
+    def run(self) -> None:
+        """Serve until stopped; then answer what has been received, and return."""
+        while not self._stops:
+            self._turn(CLEANUP_INTERVAL)
+        self._drain()
+        self._server.task_dispatcher.shutdown(timeout=1)
+        self._server.trigger.close()
+
+    def stop(self) -> None:
+        """Stop accepting connections; a second call gives up those that are open, too."""
+        self._stops += 1
+        self._server.pull_trigger()  # writes to a pipe, takes no lock
+
+    def _turn(self, timeout: float) -> None:
+        wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)
+
+    def _drain(self) -> None:
+        self._server.accept_queued()
+        wasyncore.dispatcher.close(self._server)
+        give_up_at = time.monotonic() + self._limits.shutdown_seconds
+        while self._server.active_channels and self._stops == 1 and time.monotonic() < give_up_at:
+            self._turn(0.1)
+            self._server.maintenance(time.time())
+        for channel in list(self._server.active_channels.values()):
+            channel.handle_close()
+
+
+class _OneRequestTask(WSGITask):
+    def start(self) -> None:
+        super().start()
+        self.request.headers.pop("CONNECTION", None)
+        self.set_close_on_finish()
+
+
+class _OneRequestChannel(HTTPChannel):
+    task_class = _OneRequestTask
+    error_task_class = ErrorTask  # closes its connection anyway
+
+
+class _OneRequestServer(BaseWSGIServer):
+    channel_class = _OneRequestChannel
+    request_seconds = 10.0
+
+    def getsockname(self) -> tuple[str, str]:
+        return "localhost", "0"  # for WSGI's SERVER_PORT only, which nothing here reads
+
+    def fix_addr(self, addr: Any) -> Any:
+        return addr or ("unix", 0)
+
+    def maintenance(self, now: float) -> None:
+        """Close connections that took too long; one being answered has a limit elsewhere."""
+        for channel in list(self.active_channels.values()):
+            if not channel.requests and channel.creation_time < now - self.request_seconds:
+                channel.will_close = True
+
+    def accept_queued(self) -> None:
+        """Accept what the kernel has queued, so that closing the socket resets none of it."""
+        known = -1
+        while known != len(self.active_channels):
+            known = len(self.active_channels)
+            self.handle_accept()
