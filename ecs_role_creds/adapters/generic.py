@@ -10,12 +10,15 @@ openly and does not renew itself: ask anew for each use, and keep it out of logs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ecs_role_creds.credentials import Credentials
 from ecs_role_creds.provider import default_provider
 
 __all__ = [
+    "AWS_ENVIRONMENT_VARIABLES",
+    "ENVIRONMENT_VARIABLES",
     "aliyun_external_document",
     "aws_container_document",
     "aws_environment",
@@ -35,6 +38,28 @@ class Provider(Protocol):
 
 
 Source = Provider | Credentials | None
+
+ENVIRONMENT_VARIABLES = (
+    (
+        "ALIBABA_CLOUD_ACCESS_KEY_ID",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+        "ALIBABA_CLOUD_SECURITY_TOKEN",
+    ),
+    # oss2, alibabacloud-oss-v2, ossutil
+    ("OSS_ACCESS_KEY_ID", "OSS_ACCESS_KEY_SECRET", "OSS_SESSION_TOKEN"),
+    # the aliyun CLI, older SDKs
+    (
+        "ALIBABACLOUD_ACCESS_KEY_ID",
+        "ALIBABACLOUD_ACCESS_KEY_SECRET",
+        "ALIBABACLOUD_SECURITY_TOKEN",
+    ),
+    # Terraform, Packer, lego
+    ("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
+)
+"""Variables that Alibaba Cloud's SDKs and tools read: AccessKey id, secret, security token."""
+
+AWS_ENVIRONMENT_VARIABLES = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),)
+"""The same of AWS SDKs and S3 tools."""
 
 
 def credentials_tuple(source: Source = None) -> tuple[str, str, str]:
@@ -103,24 +128,7 @@ def credentials_environment(source: Source = None) -> dict[str, str]:
 
     For child processes: ``subprocess.run(..., env={**os.environ, **credentials_environment()})``.
     """
-    access_key_id, access_key_secret, security_token = credentials_tuple(source)
-    return {
-        "ALIBABA_CLOUD_ACCESS_KEY_ID": access_key_id,
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": access_key_secret,
-        "ALIBABA_CLOUD_SECURITY_TOKEN": security_token,
-        # oss2, alibabacloud-oss-v2, ossutil
-        "OSS_ACCESS_KEY_ID": access_key_id,
-        "OSS_ACCESS_KEY_SECRET": access_key_secret,
-        "OSS_SESSION_TOKEN": security_token,
-        # the aliyun CLI and older SDKs
-        "ALIBABACLOUD_ACCESS_KEY_ID": access_key_id,
-        "ALIBABACLOUD_ACCESS_KEY_SECRET": access_key_secret,
-        "ALIBABACLOUD_SECURITY_TOKEN": security_token,
-        # Terraform's and Packer's plugins
-        "ALICLOUD_ACCESS_KEY": access_key_id,
-        "ALICLOUD_SECRET_KEY": access_key_secret,
-        "ALICLOUD_SECURITY_TOKEN": security_token,
-    }
+    return _environment(ENVIRONMENT_VARIABLES, source)
 
 
 def aws_environment(source: Source = None) -> dict[str, str]:
@@ -129,12 +137,12 @@ def aws_environment(source: Source = None) -> dict[str, str]:
     For tools that reach OSS through its S3-compatible interface. Keep them away from processes
     that also talk to AWS: these variables replace the credentials of every profile.
     """
-    access_key_id, access_key_secret, security_token = credentials_tuple(source)
-    return {
-        "AWS_ACCESS_KEY_ID": access_key_id,
-        "AWS_SECRET_ACCESS_KEY": access_key_secret,
-        "AWS_SESSION_TOKEN": security_token,
-    }
+    return _environment(AWS_ENVIRONMENT_VARIABLES, source)
+
+
+def _environment(names: Sequence[tuple[str, str, str]], source: Source) -> dict[str, str]:
+    values = credentials_tuple(source)
+    return {name: value for triple in names for name, value in zip(triple, values, strict=True)}
 
 
 def _expiration(credentials: Credentials) -> str:

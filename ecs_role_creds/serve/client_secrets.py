@@ -12,10 +12,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from ecs_role_creds.serve.listening import Listener
+
 ENDPOINT = "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT"
 CREDENTIALS_URI = "ALIBABA_CLOUD_CREDENTIALS_URI"
 AWS_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 AWS_TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105 (a variable's name)
+
+SOCKET = "ECS_ROLE_CREDS_SOCKET"
+SOCKET_URI = "ECS_ROLE_CREDS_URI"
 
 CREDENTIALS_PATH = "/credentials/"
 AWS_PATH = "/aws-container"
@@ -44,16 +49,20 @@ class Secrets(NamedTuple):
         return cls(token(32), token(32))
 
 
-def variables(endpoint: str, drawn: Secrets) -> dict[str, str]:
+def variables(listener: Listener, drawn: Secrets) -> dict[str, str]:
     """The environment variables for clients.
 
-    Args:
-        endpoint: ``http://HOST:PORT``.
-        drawn: The secrets in use.
+    No SDK takes a Unix socket from a variable. For one, the variables hold its path and the URI
+    for clients that can be told both, as in ``curl --unix-socket "$ECS_ROLE_CREDS_SOCKET"
+    "$ECS_ROLE_CREDS_URI"``.
     """
+    endpoint = listener.endpoint or "http://localhost"
+    uri = f"{endpoint}{CREDENTIALS_PATH}{drawn.credentials_path}"
+    if listener.endpoint is None:
+        return {SOCKET: str(listener.path), SOCKET_URI: uri, AWS_TOKEN: drawn.aws_token}
     return {
         ENDPOINT: endpoint,
-        CREDENTIALS_URI: f"{endpoint}{CREDENTIALS_PATH}{drawn.credentials_path}",
+        CREDENTIALS_URI: uri,
         AWS_URI: f"{endpoint}{AWS_PATH}",
         AWS_TOKEN: drawn.aws_token,
     }
@@ -80,7 +89,8 @@ def read_secrets(path: Path) -> Secrets | None:
                 "yours with mode 0600."
             )
         found = dict(match.groups() for match in map(_LINE.fullmatch, file.read().split("\n")) if match)
-    uri_path = found.get(CREDENTIALS_URI, "").rpartition(CREDENTIALS_PATH)[2]
+    uri = found.get(CREDENTIALS_URI) or found.get(SOCKET_URI, "")
+    uri_path = uri.rpartition(CREDENTIALS_PATH)[2]
     aws_token = found.get(AWS_TOKEN, "")
     if _SECRET.fullmatch(uri_path) and _SECRET.fullmatch(aws_token):
         return Secrets(uri_path, aws_token)

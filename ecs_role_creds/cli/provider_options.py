@@ -1,0 +1,64 @@
+"""Options that several commands have in common, and the provider that they describe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+ROLE_HELP = (
+    "the RAM role that the instance must have (default: $ALIBABA_CLOUD_ECS_METADATA, else "
+    "whichever role it has)"
+)
+
+
+def add_provider_options(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--role`` and ``--endpoint``."""
+    parser.add_argument("--role", help=ROLE_HELP)
+    parser.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="the metadata service (default: $ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT, else "
+        "http://100.100.100.200)",
+    )
+
+
+def build_provider(arguments: argparse.Namespace) -> EcsRamRoleCredentialsProvider:
+    """The provider that the options describe.
+
+    Raises:
+        CredentialsError: An option or a variable has a value that cannot be used.
+    """
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+    return EcsRamRoleCredentialsProvider(arguments.role, endpoint=arguments.endpoint)
+
+
+def reporting_errors(
+    command: str, work: Callable[[argparse.Namespace], int]
+) -> Callable[[argparse.Namespace], int]:
+    """Make a command print a :class:`CredentialsError` on one line, and exit with 1, or with 2
+    where a setting is wrong."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        from ecs_role_creds.errors import ConfigurationError, CredentialsError
+
+        try:
+            return work(arguments)
+        except CredentialsError as error:
+            print(f"ecs-role-creds {command}: {error}", file=sys.stderr)
+            return 2 if isinstance(error, ConfigurationError) else 1
+
+    return run
+
+
+def life(seconds: float) -> str:
+    """A length of time, as people write it: ``5 h 58 min``, ``58 min``, ``45 s``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

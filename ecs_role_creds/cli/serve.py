@@ -1,0 +1,220 @@
+"""``ecs-role-creds serve``: one poller a host, for programs in any language."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import signal
+import socket
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecs_role_creds.cli.provider_options import (
+    add_provider_options,
+    build_provider,
+    reporting_errors,
+)
+
+if TYPE_CHECKING:
+    from ecs_role_creds.serve.client_secrets import Secrets
+    from ecs_role_creds.serve.listening import Listener
+
+DEFAULT_ADDRESS = "127.0.0.1:8460"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = (
+        "Keep the credentials fresh and serve them over HTTP on loopback until SIGTERM or Ctrl-C: "
+        "by the metadata service's own protocol (security hardening mode only), at a credentials "
+        "URI, and in the form of AWS containers. Prints the variables that point clients at it."
+    )
+    parser.epilog = (
+        "Examples:\n"
+        "  $ ecs-role-creds serve\n"
+        "  $ ecs-role-creds serve --listen 127.0.0.1:0 --env-file creds.env\n"
+        "  $ ecs-role-creds serve --listen unix:/run/ecs-role-creds/socket --socket-group app "
+        "--socket-mode 660\n"
+        "  $ ecs-role-creds serve --source default-chain --assume-role "
+        "acs:ram::1234567890123456:role/my-role\n"
+    )
+    where = parser.add_argument_group("where to listen")
+    where.add_argument(
+        "--listen",
+        default=DEFAULT_ADDRESS,
+        metavar="ADDRESS",
+        help="HOST:PORT (port 0: any free one), unix:PATH, or systemd for the socket of a .socket "
+        "unit (default: %(default)s)",
+    )
+    where.add_argument(
+        "--socket-mode",
+        type=_mode,
+        default=0o600,
+        metavar="MODE",
+        help="permissions of the Unix socket, such as 660 (default: 600)",
+    )
+    where.add_argument("--socket-group", metavar="GROUP", help="group of the Unix socket")
+    where.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="allow an address that other hosts can reach; they can then take the credentials",
+    )
+    where.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also accept this name in the Host header; may be repeated",
+    )
+    where.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="write the variables to this file (mode 600) instead of printing them; a restart "
+        "reads it and keeps the credentials URI and the AWS token",
+    )
+    source = parser.add_argument_group("whose credentials")
+    source.add_argument(
+        "--source",
+        choices=("instance", "default-chain"),
+        default="instance",
+        help="the instance's RAM role, or, on a laptop, your own by the default chain of "
+        "alibabacloud-credentials (default: %(default)s)",
+    )
+    source.add_argument(
+        "--assume-role",
+        metavar="ARN",
+        help="with --source default-chain: serve the credentials of this role",
+    )
+    add_provider_options(parser)
+    parser.set_defaults(run=reporting_errors("serve", run))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until stopped."""
+    if arguments.assume_role and arguments.source != "default-chain":
+        return _fail("--assume-role goes with --source default-chain")
+    try:
+        from ecs_role_creds.serve.client_secrets import variables
+        from ecs_role_creds.serve.listening import ListenError, listen, parse_address
+        from ecs_role_creds.serve.server import Server
+    except ImportError as error:
+        return _fail(f"{error}; serve needs: pip install 'ecs-role-creds[serve]'")
+    _log_to_stderr()
+    try:
+        listener = listen(
+            parse_address(arguments.listen),
+            allow_remote=arguments.allow_remote,
+            mode=arguments.socket_mode,
+            group=arguments.socket_group,
+        )
+    except (ListenError, ValueError) as error:
+        return _fail(str(error))
+    try:
+        secrets = _secrets(arguments.env_file)
+        provider = _provider(arguments, listener)
+        server = Server(_application(provider, secrets, listener, arguments), listener.socket)
+        # Before the file is there: whoever waits for it may end this process at once.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        _publish(variables(listener, secrets), arguments.env_file)
+        polling: AbstractContextManager[Any] = provider.polling()
+        with polling:
+            if listener.is_remote:
+                logging.getLogger("ecs_role_creds.serve").warning(
+                    "Listening at %s: every host that reaches it can take the credentials",
+                    listener.endpoint,
+                )
+            _tell_systemd("READY=1", os.environ)
+            server.run()
+    except OSError as error:
+        return _fail(f"{error}")
+    except ImportError as error:
+        return _fail(
+            f"{error}; --source default-chain needs: pip install alibabacloud-credentials"
+        )
+    finally:
+        listener.close()
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"ecs-role-creds serve: {message}", file=sys.stderr)
+    return 2
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise argparse.ArgumentTypeError("pass octal permissions, such as 600 or 660")
+    return mode
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
+    )
+    logging.getLogger("ecs_role_creds").setLevel(logging.INFO)
+
+
+def _secrets(env_file: Path | None) -> Secrets:
+    from ecs_role_creds.serve.client_secrets import Secrets, read_secrets
+
+    return (read_secrets(env_file) if env_file else None) or Secrets.draw()
+
+
+def _provider(arguments: argparse.Namespace, listener: Listener) -> Any:
+    from ecs_role_creds.errors import ConfigurationError
+    from ecs_role_creds.settings import ENDPOINT
+
+    if arguments.source == "default-chain":
+        from ecs_role_creds.serve.default_chain import default_chain_provider
+
+        return default_chain_provider(arguments.assume_role)
+    upstream = arguments.endpoint or os.environ.get(ENDPOINT)
+    if upstream and upstream.rstrip("/") == listener.endpoint:
+        raise ConfigurationError(
+            f"{upstream} is the address of this server, so it would ask itself. Unset {ENDPOINT}, "
+            "or name the metadata service with --endpoint http://100.100.100.200."
+        )
+    return build_provider(arguments)
+
+
+def _application(
+    provider: Any, secrets: Secrets, listener: Listener, arguments: argparse.Namespace
+) -> Any:
+    from ecs_role_creds.serve.application import Application
+    from ecs_role_creds.serve.exchange import HostRule
+
+    names = frozenset(name.lower() for name in arguments.allowed_host)
+    return Application(provider, secrets, HostRule(names, allow_any_address=listener.is_remote))
+
+
+def _publish(variables: dict[str, str], env_file: Path | None) -> None:
+    from ecs_role_creds.serve.client_secrets import write_variables
+
+    if env_file is not None:
+        write_variables(env_file, variables)
+        logging.getLogger("ecs_role_creds.serve").info("Wrote the variables to %s", env_file)
+        return
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}", flush=True)
+
+
+def _tell_systemd(message: str, environ: dict[str, str] | os._Environ[str]) -> None:
+    """Send a notification to systemd, if it runs this process as ``Type=notify``."""
+    address = environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # an abstract socket
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+        notify.connect(address)
+        notify.sendall(message.encode())

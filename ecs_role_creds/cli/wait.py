@@ -1,0 +1,75 @@
+"""``ecs-role-creds wait``: end as soon as there are credentials, for boot scripts and units."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from ecs_role_creds.cli.provider_options import (
+    add_provider_options,
+    build_provider,
+    life,
+    reporting_errors,
+)
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.description = (
+        "Wait until the metadata service provides credentials of the instance's RAM role, and "
+        "retry until then. Prints what it waits for. Exit status: 0 with credentials, 1 without "
+        "them after the timeout, 2 for a wrong setting."
+    )
+    parser.epilog = (
+        "Examples:\n"
+        "  $ ecs-role-creds wait && my-service\n"
+        "  ExecStartPre=/usr/local/bin/ecs-role-creds wait --timeout 300    (in a systemd unit)\n"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=120.0,
+        metavar="SECONDS",
+        help="give up after this time (default: 120)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    add_provider_options(parser)
+    parser.set_defaults(run=reporting_errors("wait", run))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Wait, telling of each new reason."""
+    provider = build_provider(arguments)
+    if not arguments.quiet:
+        logging.getLogger("ecs_role_creds").addHandler(Reasons())
+    credentials = provider.wait(arguments.timeout)
+    if not arguments.quiet:
+        print(
+            f"ecs-role-creds wait: role {credentials.role_name}, valid for another "
+            f"{life(credentials.expires_in())}",
+            file=sys.stderr,
+        )
+    return 0
+
+
+class Reasons(logging.Handler):
+    """Prints the reason for waiting, once for each new one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._last: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # The last argument is the error itself; the rest changes with every attempt.
+        reason = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else ""
+        reason = reason or record.getMessage()
+        if reason != self._last:
+            self._last = reason
+            print(f"ecs-role-creds wait: waiting: {reason}", file=sys.stderr, flush=True)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("pass a number of seconds, more than 0")
+    return seconds

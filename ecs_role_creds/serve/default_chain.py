@@ -1,0 +1,219 @@
+"""A developer's own credentials, served as if they were an instance's.
+
+The default credentials chain of alibabacloud-credentials finds them: environment variables,
+OIDC, the aliyun CLI's profiles, the shared credentials file. With a role's ARN, the role is
+assumed with what the chain finds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator, MutableMapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Protocol
+
+from ecs_role_creds.cache import CredentialsCache
+from ecs_role_creds.clock import Clock, WallClock, boottime, utc_now
+from ecs_role_creds.credentials import Credentials
+from ecs_role_creds.errors import ConfigurationError, CredentialsError
+from ecs_role_creds.polling import PollingSwitch
+from ecs_role_creds.provider import ProviderStatus
+
+DEADLINE = 20.0
+"""Seconds for one fetch: an OIDC or CloudSSO login takes longer than a metadata request."""
+
+ASSUMED_LIFE = 15 * 60
+"""Seconds. The chain does not tell when credentials expire, and renews them before they do. So
+clients are told to ask again within this time."""
+
+_ROLE_ARN = re.compile(r"acs:ram::\d+:role/([A-Za-z0-9.@_-]{1,64})")
+_QUOTED_ANSWER = re.compile(r"""["'](AccessKeySecret|SecurityToken|access_key_secret|sts_token)""")
+_DEFAULT_ROLE_NAME = "default-chain"
+
+
+class Found(Protocol):
+    """Credentials, as alibabacloud-credentials gives them."""
+
+    def get_access_key_id(self) -> str | None: ...
+    def get_access_key_secret(self) -> str | None: ...
+    def get_security_token(self) -> str | None: ...
+
+
+class DefaultChain:
+    """Fetches credentials from a provider of alibabacloud-credentials; a source for the cache.
+
+    Args:
+        find: Returns the credentials of the moment, or raises.
+        role_name: The name that clients see.
+        clock: Reads seconds.
+        wall_clock: The time of day.
+    """
+
+    mode = None
+
+    def __init__(
+        self,
+        find: Callable[[], Found],
+        role_name: str,
+        clock: Clock = boottime,
+        wall_clock: WallClock = utc_now,
+    ) -> None:
+        self._find = find
+        self._role_name = role_name
+        self._clock = clock
+        self._wall_clock = wall_clock
+
+    def fetch(self, until: float) -> Credentials:
+        """Ask the chain once.
+
+        Args:
+            until: Ignored: the chain has time limits of its own.
+
+        Raises:
+            CredentialsError: It found none, or none that can be served.
+        """
+        try:
+            found = self._find()
+        except Exception as error:  # noqa: BLE001 (whatever the SDKs and profiles raise)
+            raise CredentialsError(
+                f"The default credentials chain found no credentials: {_explain(error)} Check "
+                "the profile with `aliyun configure list`, or set ALIBABA_CLOUD_ACCESS_KEY_ID "
+                "and ALIBABA_CLOUD_ACCESS_KEY_SECRET."
+            ) from None
+        key_id, secret = found.get_access_key_id(), found.get_access_key_secret()
+        token = found.get_security_token()
+        if not key_id or not secret:
+            raise CredentialsError("The default credentials chain found an empty AccessKey pair.")
+        if not token:
+            raise CredentialsError(
+                "The default credentials chain found a long-lived AccessKey pair. An instance has "
+                "temporary credentials, so it is not served. Name a role to assume with "
+                "--assume-role ARN."
+            )
+        now = self._wall_clock()
+        told = getattr(found, "get_expiration", lambda: None)()
+        expiration = (
+            datetime.fromtimestamp(told, timezone.utc)
+            if told
+            else (now + timedelta(seconds=ASSUMED_LIFE)).replace(microsecond=0)
+        )
+        left = (expiration - now).total_seconds()
+        return Credentials(
+            key_id,
+            secret,
+            token,
+            expiration,
+            self._role_name,
+            expires_at=self._clock() + left,
+            clock=self._clock,
+        )
+
+    def forget_connections(self) -> None:
+        """Nothing to forget: the chain opens a connection for each request."""
+
+
+class DefaultChainProvider:
+    """Keeps a developer's credentials fresh, with the interface that is served.
+
+    Args:
+        source: Where they come from.
+        clock: Reads seconds.
+    """
+
+    def __init__(self, source: DefaultChain, clock: Clock = boottime) -> None:
+        self._cache = CredentialsCache(source, deadline=DEADLINE, clock=clock)
+        self._clock = clock
+        self._polling = PollingSwitch(self._cache, clock)
+
+    def get_credentials(self) -> Credentials:
+        """Return valid credentials.
+
+        Raises:
+            CredentialsError: There are none.
+        """
+        return self._cache.get()
+
+    @contextlib.contextmanager
+    def polling(self) -> Iterator[DefaultChainProvider]:
+        """Keep them fresh by a thread inside a ``with`` block."""
+        self._polling.start()
+        try:
+            yield self
+        finally:
+            self._polling.stop()
+
+    def status(self) -> ProviderStatus:
+        """Return figures for health checks."""
+        is_refreshing = self._cache.is_refreshing
+        state, now = self._cache.record.state, self._clock()
+        credentials = state.credentials
+        return ProviderStatus(
+            role_name=credentials.role_name if credentials else None,
+            expiration=credentials.expiration if credentials else None,
+            expires_in=max(0.0, state.expires_at - now),
+            next_request_in=max(0.0, state.ask_at - now),
+            is_refreshing=is_refreshing,
+            is_polling=self._polling.is_on,
+            fetches=self._cache.fetches,
+            rotations=self._cache.rotations,
+            failures=state.failures,
+            last_failure=str(state.failure) if state.failure else None,
+            mode=None,
+        )
+
+
+def default_chain_provider(
+    role_arn: str | None = None,
+    *,
+    session_name: str | None = None,
+    environ: MutableMapping[str, str] = os.environ,
+) -> DefaultChainProvider:
+    """The provider of the developer's own credentials.
+
+    Args:
+        role_arn: The role to assume, ``acs:ram::ACCOUNT:role/NAME``; default: none.
+        session_name: What the audit log shows; default: ``ecs-role-creds``.
+        environ: Of this process. The metadata service is switched off in it, since a chain that
+            ends there could ask the very server that it feeds.
+
+    Raises:
+        ConfigurationError: ``role_arn`` is not the ARN of a role.
+        ImportError: alibabacloud-credentials is not installed.
+    """
+    role_name = _DEFAULT_ROLE_NAME if role_arn is None else _role_name(role_arn)
+    environ["ALIBABA_CLOUD_ECS_METADATA_DISABLED"] = "true"  # read when the SDK is imported
+    environ.pop("ALIBABA_CLOUD_CREDENTIALS_URI", None)
+    from alibabacloud_credentials.provider import DefaultCredentialsProvider
+
+    chain: Any = DefaultCredentialsProvider()
+    if role_arn is not None:
+        from alibabacloud_credentials.provider import RamRoleArnCredentialsProvider
+
+        chain = RamRoleArnCredentialsProvider(
+            credentials_provider=chain,
+            role_arn=role_arn,
+            role_session_name=session_name or "ecs-role-creds",
+        )
+    return DefaultChainProvider(DefaultChain(chain.get_credentials, role_name))
+
+
+def _role_name(role_arn: str) -> str:
+    match = _ROLE_ARN.fullmatch(role_arn)
+    if match is None:
+        error = ConfigurationError(
+            f"{role_arn!r:.200} is not the ARN of a RAM role; write it as "
+            "acs:ram::1234567890123456:role/my-role"
+        )
+        error.source = "--assume-role"
+        raise error
+    return match[1]
+
+
+def _explain(error: Exception) -> str:
+    """What the SDK says, unless it quotes an answer that may hold secrets."""
+    text = " ".join(str(error).split())
+    if _QUOTED_ANSWER.search(text):
+        return f"{type(error).__name__}."
+    return f"{text[:600]}."
