@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -108,7 +108,7 @@ def static_environment(
     return {**environ, **more, **(aws_environment(credentials) if aws else {})}
 
 
-def replace_process(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+def replace_process(argv: list[str], environ: Mapping[str, str]) -> int:
     """Become the command: signals and exit status are then its own, and nothing stays behind.
 
     Returns:
@@ -124,14 +124,15 @@ def replace_process(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _cannot_run(name: str, error: OSError) -> int:
     _say(f"cannot run {name!r}: {error.strerror or error}")
-    return NOT_FOUND if isinstance(error, (FileNotFoundError, NotADirectoryError)) else NOT_EXECUTABLE
+    is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+    return NOT_FOUND if is_missing else NOT_EXECUTABLE
 
 
 # With an endpoint.
 
 
 def _run_kept_fresh(
-    provider: EcsRamRoleCredentialsProvider, argv: Sequence[str], arguments: argparse.Namespace
+    provider: EcsRamRoleCredentialsProvider, argv: list[str], arguments: argparse.Namespace
 ) -> int:
     # Blocked before threads start, which inherit that: the signals are taken in one place.
     waited_for = {*PASSED_ON, signal.SIGCHLD}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
 import signal
 import socket
 import sys
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Keep the credentials fresh and serve them over HTTP on loopback until SIGTERM or Ctrl-C: "
         "by the metadata service's own protocol (security hardening mode only), at a credentials "
-        "URI, and in the form of AWS containers. Prints the variables that point clients at it."
+        "URI, and in the form of AWS containers. Prints the variables that point clients at it. "
+        "SIGHUP makes it fetch new credentials now."
     )
     parser.epilog = (
         "Examples:\n"
@@ -121,6 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         # Before the file is there: whoever waits for it may end this process at once.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())
+        signal.signal(signal.SIGHUP, lambda *_: _refresh(provider))
         _publish(variables(listener, secrets), arguments.env_file)
         polling: AbstractContextManager[Any] = provider.polling()
         with polling:
@@ -134,12 +138,21 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(f"{error}")
     except ImportError as error:
-        return _fail(
-            f"{error}; --source default-chain needs: pip install alibabacloud-credentials"
-        )
+        return _fail(f"{error}; --source default-chain needs: pip install alibabacloud-credentials")
     finally:
         listener.close()
     return 0
+
+
+def _refresh(provider: Any) -> None:
+    """Fetch now, on another thread; what came of it is in the log."""
+    from ecs_role_creds.errors import CredentialsError
+
+    def refresh() -> None:
+        with contextlib.suppress(CredentialsError):
+            provider.refresh()
+
+    threading.Thread(target=refresh, name="ecs-role-creds-refresh", daemon=True).start()
 
 
 def _fail(message: str) -> int:

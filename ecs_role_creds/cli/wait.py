@@ -13,6 +13,7 @@ from ecs_role_creds.cli.provider_options import (
     reporting_errors,
 )
 
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (

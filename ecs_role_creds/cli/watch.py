@@ -176,8 +176,7 @@ class Screen:
         # Back to the first of the redrawn lines, and clear from there.
         text = f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
         for event in happened:
-            color = ("red",) if event.is_bad else ("green",)
-            shown = self._paint(_printable(event.text), *color)
+            shown = self._paint(_printable(event.text), "red" if event.is_bad else "green")
             text += f"{self._paint(f'{self._now():%H:%M:%S}', 'dim')}  {shown}\n"
         self._drawn = len(lines)
         self._write(text + "\n".join(lines) + "\n")

@@ -29,9 +29,9 @@ from ecs_role_creds.adapters.generic import aws_container_document, credentials_
 from ecs_role_creds.credentials import Credentials
 from ecs_role_creds.errors import CredentialsError, NoRoleAttachedError, RoleMismatchError
 from ecs_role_creds.provider import ProviderStatus
+from ecs_role_creds.serve.client_secrets import AWS_PATH, CREDENTIALS_PATH, Secrets
 from ecs_role_creds.serve.exchange import HostRule, Request, Response, plain, refusal
 from ecs_role_creds.serve.metrics import CONTENT_TYPE, RequestCounter, render
-from ecs_role_creds.serve.client_secrets import AWS_PATH, CREDENTIALS_PATH, Secrets
 from ecs_role_creds.serve.session_tokens import MAX_TTL, SessionTokens
 
 logger = logging.getLogger("ecs_role_creds.serve")

@@ -26,7 +26,7 @@ CREDENTIALS_PATH = "/credentials/"
 AWS_PATH = "/aws-container"
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # token_urlsafe(32)
-_LINE = re.compile(r"(?:export )?([A-Z_]+)=(\S+)")
+_LINE = re.compile(r"^([A-Z_]+)=(\S+)$", re.MULTILINE)
 
 
 class Secrets(NamedTuple):
@@ -88,7 +88,7 @@ def read_secrets(path: Path) -> Secrets | None:
                 f"{path} belongs to another user or others can read it. Delete it, or make it "
                 "yours with mode 0600."
             )
-        found = dict(match.groups() for match in map(_LINE.fullmatch, file.read().split("\n")) if match)
+        found: dict[str, str] = dict(_LINE.findall(file.read()))
     uri = found.get(CREDENTIALS_URI) or found.get(SOCKET_URI, "")
     uri_path = uri.rpartition(CREDENTIALS_PATH)[2]
     aws_token = found.get(AWS_TOKEN, "")

@@ -135,6 +135,14 @@ class DefaultChainProvider:
         """
         return self._cache.get()
 
+    def refresh(self) -> Credentials:
+        """Fetch now; where a fetch is under way, wait for that one.
+
+        Raises:
+            CredentialsError: The fetch failed. Credentials that are still valid are kept.
+        """
+        return self._cache.refresh()
+
     @contextlib.contextmanager
     def polling(self) -> Iterator[DefaultChainProvider]:
         """Keep them fresh by a thread inside a ``with`` block."""
@@ -185,12 +193,13 @@ def default_chain_provider(
     role_name = _DEFAULT_ROLE_NAME if role_arn is None else _role_name(role_arn)
     environ["ALIBABA_CLOUD_ECS_METADATA_DISABLED"] = "true"  # read when the SDK is imported
     environ.pop("ALIBABA_CLOUD_CREDENTIALS_URI", None)
-    from alibabacloud_credentials.provider import DefaultCredentialsProvider
+    from alibabacloud_credentials.provider import (
+        DefaultCredentialsProvider,
+        RamRoleArnCredentialsProvider,
+    )
 
     chain: Any = DefaultCredentialsProvider()
     if role_arn is not None:
-        from alibabacloud_credentials.provider import RamRoleArnCredentialsProvider
-
         chain = RamRoleArnCredentialsProvider(
             credentials_provider=chain,
             role_arn=role_arn,

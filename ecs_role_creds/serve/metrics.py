@@ -44,46 +44,55 @@ def render(status: ProviderStatus, requests: Iterable[Sample]) -> str:
     """
     role = {"role": status.role_name} if status.role_name else {}
     expiration = status.expiration.timestamp() if status.expiration else 0.0
-    lines = [
-        *_metric("up", "gauge", "1 while there are valid credentials.", [({}, status.expires_in > 0)]),
-        *_metric(
+    metrics: list[tuple[str, str, str, Iterable[Sample]]] = [
+        (
+            "up",
+            "gauge",
+            "1 while there are valid credentials.",
+            [({}, status.expires_in > 0)],
+        ),
+        (
             "expires_in_seconds",
             "gauge",
             "Seconds until the credentials expire; 0 without valid ones.",
             [(role, status.expires_in)],
         ),
-        *_metric(
+        (
             "expiration_timestamp_seconds",
             "gauge",
             "When the credentials expire, in seconds since the epoch; 0 before the first.",
             [(role, expiration)],
         ),
-        *_metric(
+        (
             "next_request_in_seconds",
             "gauge",
             "Seconds until the metadata service may be asked again.",
             [({}, status.next_request_in)],
         ),
-        *_metric(
-            "fetches_total", "counter", "Successful fetches of credentials.", [({}, status.fetches)]
+        (
+            "fetches_total",
+            "counter",
+            "Successful fetches of credentials.",
+            [({}, status.fetches)],
         ),
-        *_metric(
-            "rotations_total", "counter", "Fetches that returned new credentials.", [({}, status.rotations)]
+        (
+            "rotations_total",
+            "counter",
+            "Fetches that returned new credentials.",
+            [({}, status.rotations)],
         ),
-        *_metric(
+        (
             "consecutive_failures",
             "gauge",
             "Fetches that failed since the last successful one.",
             [({}, status.failures)],
         ),
-        *_metric(
-            "requests_total", "counter", "Requests by endpoint and HTTP status.", requests
-        ),
+        ("requests_total", "counter", "Requests by endpoint and HTTP status.", requests),
     ]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for metric in metrics for line in _lines(*metric))
 
 
-def _metric(name: str, kind: str, help_text: str, samples: Iterable[Sample]) -> Iterator[str]:
+def _lines(name: str, kind: str, help_text: str, samples: Iterable[Sample]) -> Iterator[str]:
     name = f"ecs_role_creds_{name}"
     yield f"# HELP {name} {help_text}"
     yield f"# TYPE {name} {kind}"

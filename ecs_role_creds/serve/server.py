@@ -8,6 +8,9 @@ Every response closes its connection. A client that reuses one can lose a reques
 shuts down at that moment, and on loopback a new connection costs next to nothing.
 """
 
+# The stubs for waitress that pyright brings are wrong about the attributes used here.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
 from __future__ import annotations
 
 import logging
