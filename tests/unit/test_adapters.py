@@ -62,6 +62,12 @@ def test_environment_names_each_part_for_the_sdks_and_for_oss2(
         "OSS_ACCESS_KEY_ID": issued.access_key_id,
         "OSS_ACCESS_KEY_SECRET": issued.access_key_secret,
         "OSS_SESSION_TOKEN": issued.security_token,
+        "ALIBABACLOUD_ACCESS_KEY_ID": issued.access_key_id,
+        "ALIBABACLOUD_ACCESS_KEY_SECRET": issued.access_key_secret,
+        "ALIBABACLOUD_SECURITY_TOKEN": issued.security_token,
+        "ALICLOUD_ACCESS_KEY": issued.access_key_id,
+        "ALICLOUD_SECRET_KEY": issued.access_key_secret,
+        "ALICLOUD_SECURITY_TOKEN": issued.security_token,
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
