@@ -10,6 +10,8 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
 
 test: $(VENV)/dev.stamp test-filesystems
+
+test: $(VENV)/dev.stamp $(VENV)/awscli.stamp
 	$(PYTEST) -m "not soak" -n auto
 
 # On every Python that pyproject.toml claims and this machine has; says which are missing.
@@ -74,7 +76,7 @@ mutants: $(VENV)/mutation.stamp
 # Coverage's own lock may be held by another thread as a process forks: the child then hangs in it.
 FORKS_AMID_THREADS := tests/integration/test_fork.py::test_fork_while_other_threads_use_the_cache
 
-coverage: $(VENV)/dev.stamp
+coverage: $(VENV)/dev.stamp $(VENV)/awscli.stamp
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m "not soak" -p no:randomly --deselect $(FORKS_AMID_THREADS)
 	$(BIN)/coverage combine --quiet
@@ -115,4 +117,10 @@ $(VENV)/bin/python:
 # demo.stamp has what the extra named demo in pyproject.toml lists, and so on.
 $(VENV)/%.stamp: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[$*]'
+	touch $@
+
+# The aws command pins another botocore than the tests use. Without it, its test is skipped.
+$(VENV)/awscli.stamp: $(VENV)/bin/python
+	-$(PYTHON) -m venv $(VENV)/awscli && \
+	$(VENV)/awscli/bin/python -m pip install --quiet 'awscli>=1.36' && \
 	touch $@

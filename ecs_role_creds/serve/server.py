@@ -25,6 +25,8 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
 from waitress.task import ErrorTask, WSGITask
 
+from ecs_role_creds.serve.listening import BACKLOG
+
 CLEANUP_INTERVAL = 1
 
 
@@ -151,7 +153,8 @@ class _OneRequestServer(BaseWSGIServer):
 
     def accept_queued(self) -> None:
         """Accept what the kernel has queued, so that closing the socket resets none of it."""
-        known = -1
-        while known != len(self.active_channels):
+        for _ in range(BACKLOG):
             known = len(self.active_channels)
             self.handle_accept()
+            if len(self.active_channels) == known:
+                return

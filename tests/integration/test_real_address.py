@@ -1,15 +1,10 @@
-"""Clients unmodified, at the service's own address, in a network namespace of each test's own.
-
-The client for Node.js is installed by npm, once and into a temporary directory, where npm has
-a registry. ``TESTS_OFFLINE=1`` leaves it out.
-"""
+"""Clients unmodified, at the service's own address, in a network namespace of each test's own."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +16,6 @@ from ecs_role_creds.testing.plugin import REAL_ADDRESS
 
 MODES = ["both", "hardening-only", "normal-only"]
 ROLE_NAMES = [None, "real-role"]
-NPM = Path(__file__).parents[1] / "support" / "npm"
 
 LIBRARY = """
 from ecs_role_creds import EcsRamRoleCredentialsProvider
@@ -53,47 +47,6 @@ with FakeMetadataServer("real-role", mode=mode, host=address, port=80) as server
 sys.stdout.flush()
 os._exit(0)  # a scheduler thread of one of the clients does not end
 """
-
-# The namespace has no name, and ends with the last process inside it, however that ends.
-# A user namespace around it serves those who are not root.
-UNSHARE = [["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"]]
-SET_UP = 'ip link set lo up && ip address add "$0/32" dev lo && exec "$@"'
-
-
-@pytest.fixture(scope="module")
-def inside() -> list[str]:
-    """What to put before a command for it to run where the service's address is loopback's."""
-    problem = "unshare (util-linux) and ip (iproute2) are missing"
-    if shutil.which("unshare") and shutil.which("ip"):
-        for unshare in UNSHARE:
-            prefix = [*unshare, "sh", "-c", SET_UP, REAL_ADDRESS]
-            tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
-            if tried.returncode == 0:
-                return prefix
-            problem = tried.stderr.strip()
-    pytest.skip(f"no network namespace can be made here: {problem}")
-
-
-@pytest.fixture(scope="module")
-def npm_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with client.js and what it requires."""
-    if os.environ.get("TESTS_OFFLINE", "") not in ("", "0"):
-        pytest.skip("TESTS_OFFLINE is set")
-    if not (shutil.which("npm") and shutil.which("node")):
-        pytest.skip("needs node and npm")
-    folder = tmp_path_factory.mktemp("npm")
-    for name in ("package.json", "package-lock.json", "client.js"):
-        shutil.copy(NPM / name, folder)
-    install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0"]
-    try:
-        done = subprocess.run(
-            install, cwd=folder, capture_output=True, text=True, timeout=60, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not install the client in 60 s; is there no registry?")
-    if done.returncode != 0:
-        pytest.skip(f"npm cannot install the client: {done.stderr.strip()[-300:]}")
-    return folder
 
 
 def run(
