@@ -56,6 +56,17 @@ def reporting_errors(
     return run
 
 
+def seconds(text: str) -> float:
+    """Read an option's value: a number of seconds, more than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, more than 0")
+    return value
+
+
 def life(seconds: float) -> str:
     """A length of time, as people write it: ``5 h 58 min``, ``58 min``, ``45 s``."""
     if seconds < 60:

@@ -19,6 +19,7 @@ from ecs_role_creds.cli.provider_options import (
     add_provider_options,
     build_provider,
     reporting_errors,
+    seconds,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write the variables to this file (mode 600) instead of printing them; a restart "
         "reads it and keeps the credentials URI and the AWS token",
     )
+    where.add_argument(
+        "--client-timeout",
+        type=seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="time for a client to send its request; at the end, time to answer those that have "
+        "arrived (default: 10)",
+    )
     source = parser.add_argument_group("whose credentials")
     source.add_argument(
         "--source",
@@ -104,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         from ecs_role_creds.serve.client_secrets import variables
         from ecs_role_creds.serve.listening import ListenError, listen, parse_address
-        from ecs_role_creds.serve.server import Server
+        from ecs_role_creds.serve.server import Limits, Server
     except ImportError as error:
         return _fail(f"{error}; serve needs: pip install 'ecs-role-creds[serve]'")
     _log_to_stderr()
@@ -120,7 +129,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         secrets = _secrets(arguments.env_file)
         provider = _provider(arguments, listener)
-        server = Server(_application(provider, secrets, listener, arguments), listener.socket)
+        application = _application(provider, secrets, listener, arguments)
+        limits = Limits(
+            request_seconds=arguments.client_timeout, shutdown_seconds=arguments.client_timeout
+        )
+        server = Server(application, listener.socket, limits)
         # Before the file is there: whoever waits for it may end this process at once.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.stop())

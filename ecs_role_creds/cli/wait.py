@@ -11,6 +11,7 @@ from ecs_role_creds.cli.provider_options import (
     build_provider,
     life,
     reporting_errors,
+    seconds,
 )
 
 
@@ -28,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=120.0,
         metavar="SECONDS",
         help="give up after this time (default: 120)",
@@ -67,10 +68,3 @@ class Reasons(logging.Handler):
         if reason != self._last:
             self._last = reason
             print(f"ecs-role-creds wait: waiting: {reason}", file=sys.stderr, flush=True)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError("pass a number of seconds, more than 0")
-    return seconds

@@ -16,6 +16,7 @@ from ecs_role_creds.cli.provider_options import (
     build_provider,
     life,
     reporting_errors,
+    seconds,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "  $ ecs-role-creds watch --role my-role >> rotations.log\n"
     )
     parser.add_argument(
-        "--duration", type=float, metavar="SECONDS", help="end after this time (default: never)"
+        "--duration", type=seconds, metavar="SECONDS", help="end after this time (default: never)"
     )
     add_provider_options(parser)
     parser.set_defaults(run=reporting_errors("watch", run))

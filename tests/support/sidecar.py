@@ -38,9 +38,12 @@ class Sidecar:
         limits: Limits = DEFAULT_LIMITS,
         address: TcpAddress = TcpAddress("127.0.0.1", 0),  # noqa: B008 (immutable)
         allow_remote: bool = False,
+        provider: EcsRamRoleCredentialsProvider | None = None,
     ) -> None:
         self.upstream = upstream
-        self.provider = EcsRamRoleCredentialsProvider(endpoint=upstream.endpoint, deadline=30.0)
+        self.provider = provider or EcsRamRoleCredentialsProvider(
+            endpoint=upstream.endpoint, deadline=30.0
+        )
         self.secrets = Secrets.draw()
         self.listener: Listener = listen(address, allow_remote=allow_remote)
         hosts = HostRule(allow_any_address=allow_remote)
