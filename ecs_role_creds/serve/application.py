@@ -28,6 +28,7 @@ from typing import Any, Protocol
 from ecs_role_creds.adapters.generic import aws_container_document, credentials_document
 from ecs_role_creds.credentials import Credentials
 from ecs_role_creds.errors import CredentialsError, NoRoleAttachedError, RoleMismatchError
+from ecs_role_creds.health import Health
 from ecs_role_creds.provider import ProviderStatus
 from ecs_role_creds.serve.client_secrets import AWS_PATH, CREDENTIALS_PATH, Secrets
 from ecs_role_creds.serve.exchange import HostRule, Request, Response, plain, refusal
@@ -53,6 +54,10 @@ class ServedProvider(Protocol):
 
     def status(self) -> ProviderStatus:
         """Return its figures."""
+        ...
+
+    def health(self) -> Health:
+        """Return whether it can serve credentials, without waiting."""
         ...
 
 
@@ -163,10 +168,9 @@ class Application:
     def _health(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return _method_not_allowed("GET")
-        status = self._provider.status()
-        if status.expires_in > 0:
-            return plain(200, f"ok: valid for another {status.expires_in:.0f} s\n", NO_STORE)
-        return plain(503, f"no valid credentials: {status.last_failure or 'starting'}\n", NO_STORE)
+        health = self._provider.health()
+        status = 200 if health.is_healthy else 503
+        return plain(status, f"{health.condition}: {health.reason}\n", NO_STORE)
 
     def _metrics(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):

@@ -18,6 +18,8 @@ from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import Clock, WallClock, boottime, utc_now
 from ecs_role_creds.credentials import Credentials
 from ecs_role_creds.errors import ConfigurationError, CredentialsError
+from ecs_role_creds.flight import Flight, StartThread
+from ecs_role_creds.health import Health, health_of
 from ecs_role_creds.polling import PollingSwitch
 from ecs_role_creds.provider import ProviderStatus
 
@@ -110,6 +112,14 @@ class DefaultChain:
             clock=self._clock,
         )
 
+    def pending_import(self, start_thread: StartThread) -> Flight[bool] | None:
+        """Nothing to wait for: the SDK is imported before the chain is built."""
+        return None
+
+    def take_warning(self) -> str | None:
+        """There is none."""
+        return None
+
     def forget_connections(self) -> None:
         """Nothing to forget: the chain opens a connection for each request."""
 
@@ -152,23 +162,29 @@ class DefaultChainProvider:
         finally:
             self._polling.stop()
 
+    def health(self) -> Health:
+        """Return whether there are valid credentials, without waiting."""
+        self._cache.start_if_due()
+        return health_of(self._cache.latest().state, self._clock())
+
     def status(self) -> ProviderStatus:
         """Return figures for health checks."""
-        is_refreshing = self._cache.is_refreshing
-        state, now = self._cache.record.state, self._clock()
+        record, now = self._cache.latest(), self._clock()
+        state = record.state
         credentials = state.credentials
         return ProviderStatus(
             role_name=credentials.role_name if credentials else None,
             expiration=credentials.expiration if credentials else None,
             expires_in=max(0.0, state.expires_at - now),
             next_request_in=max(0.0, state.ask_at - now),
-            is_refreshing=is_refreshing,
+            is_refreshing=record.flight is not None,
             is_polling=self._polling.is_on,
-            fetches=self._cache.fetches,
-            rotations=self._cache.rotations,
+            fetches=state.fetches,
+            rotations=state.rotations,
             failures=state.failures,
             last_failure=str(state.failure) if state.failure else None,
             mode=None,
+            is_refused=state.is_refused,
         )
 
 

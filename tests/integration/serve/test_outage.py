@@ -21,8 +21,8 @@ from support.raw_http import PATIENCE
 from support.sidecar import Sidecar, serve_process
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
-from ecs_role_creds.metadata import MAX_TRIES
 from ecs_role_creds.provider import Runtime
+from ecs_role_creds.retries import MAX_TRIES
 from ecs_role_creds.serve.server import Limits
 from ecs_role_creds.testing import FakeMetadataServer, VirtualClock
 

@@ -25,6 +25,7 @@ NEW = ProviderStatus(
     failures=0,
     last_failure=None,
     mode="hardening",
+    is_refused=False,
 )
 EMPTY = NEW._replace(
     role_name=None, expiration=None, expires_in=0.0, next_request_in=0.0, fetches=0, rotations=0

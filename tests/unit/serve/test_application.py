@@ -21,6 +21,7 @@ from ecs_role_creds.errors import (
     NoRoleAttachedError,
     RoleMismatchError,
 )
+from ecs_role_creds.health import Health
 from ecs_role_creds.serve.application import (
     ROLE_PATH,
     TOKEN_HEADER,
@@ -62,7 +63,13 @@ class ScriptedProvider:
             failures=0 if is_valid else 4,
             last_failure=None if is_valid else str(self.outcome),
             mode="hardening",
+            is_refused=False,
         )
+
+    def health(self) -> Health:
+        if isinstance(self.outcome, Exception):
+            return Health(False, "no-credentials", str(self.outcome), 0.0)
+        return Health(True, "ok", "valid", 60.0)
 
 
 class Service:
