@@ -39,6 +39,7 @@ from peers import (
 )
 from report import Bars, Lines, Section, seconds
 from signing import signed_request
+from sidecar import command_start, serve
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
@@ -694,4 +695,6 @@ ALL: tuple[Callable[[Scale], Section], ...] = (
     more_callers,
     more_providers,
     more_processes,
+    serve,
+    command_start,
 )
