@@ -3,7 +3,7 @@
 Each call takes one snapshot, so its parts belong together. What it returns holds the secrets
 openly and does not renew itself: ask anew for each use, and keep it out of logs.
 
-``source`` is a provider, a :class:`~ecs_role_creds.Credentials` snapshot, or ``None`` for
+``provider`` is a provider, a :class:`~ecs_role_creds.Credentials` snapshot, or ``None`` for
 :func:`~ecs_role_creds.default_provider`. Every function raises
 :class:`~ecs_role_creds.CredentialsError` when the provider has no valid credentials.
 """
@@ -62,9 +62,9 @@ AWS_ENVIRONMENT_VARIABLES = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS
 """The same of AWS SDKs and S3 tools."""
 
 
-def credentials_tuple(source: Source = None) -> tuple[str, str, str]:
+def credentials_tuple(provider: Source = None) -> tuple[str, str, str]:
     """``(access_key_id, access_key_secret, security_token)``."""
-    credentials = _snapshot(source)
+    credentials = _snapshot(provider)
     return (
         credentials.access_key_id,
         credentials.access_key_secret,
@@ -72,13 +72,13 @@ def credentials_tuple(source: Source = None) -> tuple[str, str, str]:
     )
 
 
-def credentials_document(source: Source = None) -> dict[str, str]:
+def credentials_document(provider: Source = None) -> dict[str, str]:
     """A dictionary in the keys of the metadata service's role document.
 
     ``AccessKeyId``, ``AccessKeySecret``, ``SecurityToken``, ``Expiration`` and ``Code``: what
     clients of ``ALIBABA_CLOUD_CREDENTIALS_URI`` read as JSON.
     """
-    credentials = _snapshot(source)
+    credentials = _snapshot(provider)
     return {
         "AccessKeyId": credentials.access_key_id,
         "AccessKeySecret": credentials.access_key_secret,
@@ -88,9 +88,9 @@ def credentials_document(source: Source = None) -> dict[str, str]:
     }
 
 
-def aliyun_external_document(source: Source = None) -> dict[str, str]:
+def aliyun_external_document(provider: Source = None) -> dict[str, str]:
     """What the aliyun CLI reads from the ``process_command`` of a profile in ``External`` mode."""
-    credentials = _snapshot(source)
+    credentials = _snapshot(provider)
     return {
         "mode": "StsToken",
         "access_key_id": credentials.access_key_id,
@@ -100,9 +100,9 @@ def aliyun_external_document(source: Source = None) -> dict[str, str]:
     }
 
 
-def aws_process_document(source: Source = None) -> dict[str, str | int]:
+def aws_process_document(provider: Source = None) -> dict[str, str | int]:
     """What AWS SDKs and tools read from the ``credential_process`` of a profile."""
-    credentials = _snapshot(source)
+    credentials = _snapshot(provider)
     return {
         "Version": 1,
         "AccessKeyId": credentials.access_key_id,
@@ -112,9 +112,9 @@ def aws_process_document(source: Source = None) -> dict[str, str | int]:
     }
 
 
-def aws_container_document(source: Source = None) -> dict[str, str]:
+def aws_container_document(provider: Source = None) -> dict[str, str]:
     """What AWS SDKs and tools read from ``AWS_CONTAINER_CREDENTIALS_FULL_URI``."""
-    credentials = _snapshot(source)
+    credentials = _snapshot(provider)
     return {
         "AccessKeyId": credentials.access_key_id,
         "SecretAccessKey": credentials.access_key_secret,
@@ -123,25 +123,25 @@ def aws_container_document(source: Source = None) -> dict[str, str]:
     }
 
 
-def credentials_environment(source: Source = None) -> dict[str, str]:
+def credentials_environment(provider: Source = None) -> dict[str, str]:
     """Environment variables that Alibaba Cloud's SDKs and tools, and oss2, read credentials from.
 
     For child processes: ``subprocess.run(..., env={**os.environ, **credentials_environment()})``.
     """
-    return _environment(ENVIRONMENT_VARIABLES, source)
+    return _environment(ENVIRONMENT_VARIABLES, provider)
 
 
-def aws_environment(source: Source = None) -> dict[str, str]:
+def aws_environment(provider: Source = None) -> dict[str, str]:
     """Environment variables that AWS SDKs and S3 tools read credentials from.
 
     For tools that reach OSS through its S3-compatible interface. Keep them away from processes
     that also talk to AWS: these variables replace the credentials of every profile.
     """
-    return _environment(AWS_ENVIRONMENT_VARIABLES, source)
+    return _environment(AWS_ENVIRONMENT_VARIABLES, provider)
 
 
-def _environment(names: Sequence[tuple[str, str, str]], source: Source) -> dict[str, str]:
-    values = credentials_tuple(source)
+def _environment(names: Sequence[tuple[str, str, str]], provider: Source) -> dict[str, str]:
+    values = credentials_tuple(provider)
     return {name: value for triple in names for name, value in zip(triple, values, strict=True)}
 
 
@@ -149,7 +149,7 @@ def _expiration(credentials: Credentials) -> str:
     return credentials.expiration.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _snapshot(source: Source) -> Credentials:
-    if isinstance(source, Credentials):
-        return source
-    return (default_provider() if source is None else source).get_credentials()
+def _snapshot(provider: Source) -> Credentials:
+    if isinstance(provider, Credentials):
+        return provider
+    return (default_provider() if provider is None else provider).get_credentials()

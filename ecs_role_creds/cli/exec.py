@@ -134,7 +134,11 @@ def _cannot_run(name: str, error: OSError) -> int:
 def _run_kept_fresh(
     provider: EcsRamRoleCredentialsProvider, argv: list[str], arguments: argparse.Namespace
 ) -> int:
-    # Blocked before threads start, which inherit that: the signals are taken in one place.
+    # Threads inherit what is blocked, so the signals are taken in one place. Those of the fetch,
+    # which do not have it blocked, are about to end.
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(1.0)
     waited_for = {*PASSED_ON, signal.SIGCHLD}
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the exit status would be lost
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ from ecs_role_creds.cli.provider_options import (
 if TYPE_CHECKING:
     from ecs_role_creds.serve.client_secrets import Secrets
     from ecs_role_creds.serve.listening import Listener
+
+logger = logging.getLogger("ecs_role_creds.serve")
 
 DEFAULT_ADDRESS = "127.0.0.1:8460"
 
@@ -107,13 +109,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until stopped."""
+    """Open the socket, and serve until stopped."""
     if arguments.assume_role and arguments.source != "default-chain":
         return _fail("--assume-role goes with --source default-chain")
+    if arguments.source != "instance" and (arguments.role or arguments.endpoint):
+        return _fail("--role and --endpoint go with --source instance")
     try:
-        from ecs_role_creds.serve.client_secrets import variables
+        from ecs_role_creds.serve import server  # noqa: F401 (imports waitress)
         from ecs_role_creds.serve.listening import ListenError, listen, parse_address
-        from ecs_role_creds.serve.server import Limits, Server
     except ImportError as error:
         return _fail(f"{error}; serve needs: pip install 'ecs-role-creds[serve]'")
     _log_to_stderr()
@@ -127,34 +130,41 @@ def run(arguments: argparse.Namespace) -> int:
     except (ListenError, ValueError) as error:
         return _fail(str(error))
     try:
-        secrets = _secrets(arguments.env_file)
-        provider = _provider(arguments, listener)
-        application = _application(provider, secrets, listener, arguments)
-        limits = Limits(
-            request_seconds=arguments.client_timeout, shutdown_seconds=arguments.client_timeout
-        )
-        server = Server(application, listener.socket, limits)
-        # Before the file is there: whoever waits for it may end this process at once.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: server.stop())
-        signal.signal(signal.SIGHUP, lambda *_: _refresh(provider))
-        _publish(variables(listener, secrets), arguments.env_file)
-        polling: AbstractContextManager[Any] = provider.polling()
-        with polling:
-            if listener.is_remote:
-                logging.getLogger("ecs_role_creds.serve").warning(
-                    "Listening at %s: every host that reaches it can take the credentials",
-                    listener.endpoint,
-                )
-            _tell_systemd("READY=1", os.environ)
-            server.run()
+        _serve(arguments, listener)
     except OSError as error:
-        return _fail(f"{error}")
+        return _fail(str(error))
     except ImportError as error:
         return _fail(f"{error}; --source default-chain needs: pip install alibabacloud-credentials")
     finally:
         listener.close()
     return 0
+
+
+def _serve(arguments: argparse.Namespace, listener: Listener) -> None:
+    """Serve at an open socket until stopped."""
+    from ecs_role_creds.serve.client_secrets import variables
+    from ecs_role_creds.serve.server import Limits, Server
+
+    secrets = _secrets(arguments.env_file)
+    provider = _provider(arguments, listener)
+    limits = Limits(
+        request_seconds=arguments.client_timeout, shutdown_seconds=arguments.client_timeout
+    )
+    application = _application(provider, secrets, listener, arguments)
+    server = Server(application, listener.socket, limits)
+    # Before anyone is told: whoever waits for the file may end this process at once.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    signal.signal(signal.SIGHUP, lambda *_: _refresh(provider))
+    _publish(variables(listener, secrets), arguments.env_file)
+    if listener.is_remote:
+        logger.warning(
+            "Listening at %s: every host that reaches it can take the credentials",
+            listener.endpoint,
+        )
+    with provider.polling():
+        _tell_systemd("READY=1", os.environ)
+        server.run()
 
 
 def _refresh(provider: Any) -> None:
@@ -228,13 +238,13 @@ def _publish(variables: dict[str, str], env_file: Path | None) -> None:
 
     if env_file is not None:
         write_variables(env_file, variables)
-        logging.getLogger("ecs_role_creds.serve").info("Wrote the variables to %s", env_file)
+        logger.info("Wrote the variables to %s", env_file)
         return
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}", flush=True)
 
 
-def _tell_systemd(message: str, environ: dict[str, str] | os._Environ[str]) -> None:
+def _tell_systemd(message: str, environ: Mapping[str, str]) -> None:
     """Send a notification to systemd, if it runs this process as ``Type=notify``."""
     address = environ.get("NOTIFY_SOCKET")
     if not address:

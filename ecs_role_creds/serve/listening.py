@@ -198,7 +198,11 @@ def _take_from_systemd(environ: Mapping[str, str]) -> socket.socket:
             "systemd passed no socket, or several (LISTEN_PID, LISTEN_FDS). --listen systemd is "
             "for a service that a .socket unit with one ListenStream= starts."
         )
-    return socket.socket(fileno=SYSTEMD_FIRST_DESCRIPTOR)
+    passed = socket.socket(fileno=SYSTEMD_FIRST_DESCRIPTOR)
+    if passed.type != socket.SOCK_STREAM:
+        passed.close()
+        raise ListenError("systemd passed a socket of another type. Use ListenStream=.")
+    return passed
 
 
 def _remote(host: str) -> str:

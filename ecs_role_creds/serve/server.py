@@ -75,6 +75,7 @@ class Server:
         self._limits = limits
         self._map: dict[int, Any] = {}
         self._stops = 0
+        self._is_over = False
         adjustments = Adjustments(
             sockets=[listening],
             threads=limits.threads,
@@ -102,12 +103,14 @@ class Server:
             self._turn(CLEANUP_INTERVAL)
         self._drain()
         self._server.task_dispatcher.shutdown(timeout=1)
+        self._is_over = True
         self._server.trigger.close()
 
     def stop(self) -> None:
         """Stop accepting connections; a second call gives up those that are open, too."""
         self._stops += 1
-        self._server.pull_trigger()  # writes to a pipe, takes no lock
+        if not self._is_over:
+            self._server.pull_trigger()  # writes to a pipe, takes no lock
 
     def _turn(self, timeout: float) -> None:
         wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)

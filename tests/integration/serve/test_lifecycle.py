@@ -293,6 +293,7 @@ def test_variables_are_printed_where_no_file_is_named(upstream: FakeMetadataServ
         (["--socket-mode", "9"], "octal"),
         (["--assume-role", "acs:ram::1:role/x"], "--source default-chain"),
         (["--source", "default-chain", "--assume-role", "x"], "acs:ram::"),
+        (["--source", "default-chain", "--role", "x"], "--source instance"),
         (["--env-file", "/nonexistent/creds.env"], "No such file"),
         (["--listen", "127.0.0.1:0", "--role", "a/b"], "a role name is"),
     ],
