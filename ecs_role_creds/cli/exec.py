@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ecs_role_creds.cli.provider_options import add_provider_options, build_provider, life
+from ecs_role_creds.cli.provider_options import add_provider_options, build_provider, life, tell
 
 if TYPE_CHECKING:
     from ecs_role_creds import EcsRamRoleCredentialsProvider
@@ -78,20 +77,17 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.keep_fresh:
             return _run_kept_fresh(provider, argv, arguments)
         if not arguments.quiet:
-            _say(
+            tell(
+                "exec",
                 f"the credentials expire in {left} and are not renewed; a command that runs for "
-                "longer needs --keep-fresh"
+                "longer needs --keep-fresh",
             )
         return replace_process(argv, static_environment(os.environ, provider, aws=arguments.aws))
     except CredentialsError as error:
-        _say(str(error))
+        tell("exec", str(error))
     except ImportError as error:
-        _say(f"{error}; --keep-fresh needs: pip install 'ecs-role-creds[serve]'")
+        tell("exec", f"{error}; --keep-fresh needs: pip install 'ecs-role-creds[serve]'")
     return FAILED
-
-
-def _say(message: str) -> None:
-    print(f"ecs-role-creds exec: {message}", file=sys.stderr, flush=True)
 
 
 # With the credentials themselves.
@@ -117,13 +113,13 @@ def replace_process(argv: list[str], environ: Mapping[str, str]) -> int:
     for number in IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execvpe(argv[0], argv, environ)  # noqa: S606 (that is what it is for)
+        os.execvpe(argv[0], argv, environ)  # noqa: S606  # nosec B606
     except OSError as error:
         return _cannot_run(argv[0], error)
 
 
 def _cannot_run(name: str, error: OSError) -> int:
-    _say(f"cannot run {name!r}: {error.strerror or error}")
+    tell("exec", f"cannot run {name!r}: {error.strerror or error}")
     is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
     return NOT_FOUND if is_missing else NOT_EXECUTABLE
 
@@ -145,7 +141,10 @@ def _run_kept_fresh(
     try:
         with provider.polling(), serving(provider) as variables:
             if not arguments.quiet:
-                _say("credentials are served on loopback, and renewed, until the command ends")
+                tell(
+                    "exec",
+                    "credentials are served on loopback, and renewed, until the command ends",
+                )
             environ = endpoint_environment(os.environ, variables, aws=arguments.aws)
             try:
                 child = os.posix_spawnp(

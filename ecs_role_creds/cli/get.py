@@ -15,6 +15,7 @@ from ecs_role_creds.cli.provider_options import (
     build_provider,
     life,
     reporting_errors,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -82,16 +83,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fetch and print."""
     if arguments.aws and arguments.format not in ("env", "dotenv"):
-        print("ecs-role-creds get: --aws goes with --format env or dotenv", file=sys.stderr)
+        tell("get", "--aws goes with --format env or dotenv")
         return 2
     credentials = build_provider(arguments).get_credentials()
     is_masked = sys.stdout.isatty() and not arguments.show_secrets
     print(render(credentials, arguments.format, aws=arguments.aws, is_masked=is_masked), flush=True)
     if is_masked:
-        print(
-            "Secrets are masked on a terminal; --show-secrets prints them.",
-            file=sys.stderr,
-        )
+        tell("get", "secrets are masked on a terminal; --show-secrets prints them")
     return 0
 
 

@@ -50,10 +50,16 @@ def reporting_errors(
         try:
             return work(arguments)
         except CredentialsError as error:
-            print(f"ecs-role-creds {command}: {error}", file=sys.stderr)
+            tell(command, str(error))
             return 2 if isinstance(error, ConfigurationError) else 1
 
     return run
+
+
+def tell(command: str, message: str) -> None:
+    """Print a line on stderr, in one write: other threads may print, too."""
+    sys.stderr.write(f"ecs-role-creds {command}: {message}\n")
+    sys.stderr.flush()
 
 
 def seconds(text: str) -> float:

@@ -20,6 +20,7 @@ from ecs_role_creds.cli.provider_options import (
     build_provider,
     reporting_errors,
     seconds,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _refresh(provider: Any) -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"ecs-role-creds serve: {message}", file=sys.stderr)
+    tell("serve", message)
     return 2
 
 

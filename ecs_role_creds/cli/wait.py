@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 
 from ecs_role_creds.cli.provider_options import (
     add_provider_options,
@@ -12,6 +11,7 @@ from ecs_role_creds.cli.provider_options import (
     life,
     reporting_errors,
     seconds,
+    tell,
 )
 
 
@@ -46,11 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         logging.getLogger("ecs_role_creds").addHandler(Reasons())
     credentials = provider.wait(arguments.timeout)
     if not arguments.quiet:
-        print(
-            f"ecs-role-creds wait: role {credentials.role_name}, valid for another "
-            f"{life(credentials.expires_in())}",
-            file=sys.stderr,
-        )
+        left = life(credentials.expires_in())
+        tell("wait", f"role {credentials.role_name}, valid for another {left}")
     return 0
 
 
@@ -67,4 +64,4 @@ class Reasons(logging.Handler):
         reason = reason or record.getMessage()
         if reason != self._last:
             self._last = reason
-            print(f"ecs-role-creds wait: waiting: {reason}", file=sys.stderr, flush=True)
+            tell("wait", f"waiting: {reason}")

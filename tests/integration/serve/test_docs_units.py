@@ -1,8 +1,10 @@
-"""The units in the documentation, as far as they can be tried without systemd as process 1."""
+"""The units and containers in the documentation, as far as they can be tried without systemd as
+process 1 and without a container engine."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import socket
@@ -12,22 +14,25 @@ from pathlib import Path
 
 import pytest
 import requests
+import yaml
 from support.plain_http import wait_until
 from support.sidecar import PATIENCE, clean_environment
 
 from ecs_role_creds.testing import FakeMetadataServer
+from ecs_role_creds.testing.plugin import REAL_ADDRESS
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "run-the-sidecar.md"
 NAMES = ["ecs-role-creds.socket", "ecs-role-creds.service", "application.service"]
 PROGRAM = "/opt/ecs-role-creds/bin/ecs-role-creds"
 
-UNITS = dict(
-    zip(
-        NAMES,
-        re.findall(r"```ini\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL),
-        strict=True,
-    )
-)
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def fences(tag: str) -> list[str]:
+    return re.findall(rf"```{tag}\n(.*?)```", TEXT, re.DOTALL)
+
+
+UNITS = dict(zip(NAMES, fences("ini"), strict=True))
 
 
 def needs(program: str) -> None:
@@ -58,9 +63,8 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
 
 
 def test_the_units_say_the_same_as_the_page() -> None:
-    text = PAGE.read_text(encoding="utf-8")
     address = setting("ecs-role-creds.socket", "ListenStream")
-    assert f"http://{address}/healthz" in text
+    assert f"http://{address}/healthz" in TEXT
     env_file = setting("application.service", "EnvironmentFile")
     assert env_file in setting("ecs-role-creds.service", "ExecStart")
 
@@ -105,3 +109,57 @@ def test_the_command_of_the_unit_takes_systemds_socket(
         process.kill()
         process.communicate()
     assert process.returncode == 0, err
+
+
+CONTAINERS = """
+import json, os, subprocess, sys
+from support.plain_http import wait_until
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+from ecs_role_creds.testing import FakeMetadataServer
+
+address, command, health, environ = sys.argv[1], *map(json.loads, sys.argv[2:])
+with FakeMetadataServer(host=address, port=80) as upstream:
+    sidecar = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: subprocess.run(health, capture_output=True).returncode == 0, 60)
+        os.environ.update(environ)
+        got = EcsRamRoleCredentialsProvider(deadline=30.0).get_credentials()
+        assert upstream.is_valid(got)
+        assert len(upstream.issued) == 1
+        upstream.fail(503)
+    finally:
+        sidecar.terminate()
+        assert sidecar.wait(60) == 0
+    assert subprocess.run(health, capture_output=True).returncode != 0
+"""
+
+
+def test_containers_that_share_a_network(inside: list[str]) -> None:
+    """What Dockerfile and Compose file run, in a network namespace that they share."""
+    (dockerfile,), (compose,) = fences("dockerfile"), fences("yaml")
+    instructions = dict(line.split(" ", 1) for line in dockerfile.splitlines())
+    program, *arguments = [
+        *json.loads(instructions["ENTRYPOINT"]),
+        *json.loads(instructions["CMD"]),
+    ]
+    assert program == "ecs-role-creds"
+    health = json.loads(instructions["HEALTHCHECK"].removeprefix("CMD "))
+    assert health[0] == "python"
+    services = yaml.safe_load(compose)["services"]
+    assert services["credentials"]["network_mode"] == "service:app"
+    command = [sys.executable, "-m", "ecs_role_creds", *arguments]
+    done = subprocess.run(
+        [
+            *inside,
+            *(sys.executable, "-c", CONTAINERS, REAL_ADDRESS),
+            json.dumps(command),
+            json.dumps([sys.executable, *health[1:]]),
+            json.dumps(services["app"]["environment"]),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=3 * PATIENCE,
+        check=False,
+        env=clean_environment(PYTHONPATH=str(Path(__file__).parents[2])),
+    )
+    assert done.returncode == 0, done.stderr

@@ -52,6 +52,16 @@ def test_loopback() -> None:
         assert not listener.is_remote
 
 
+def test_loopback_of_ipv6() -> None:
+    try:
+        listener = listen(TcpAddress("::1", 0))
+    except ListenError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with closing(listener):
+        assert listener.endpoint == f"http://[::1]:{listener.socket.getsockname()[1]}"
+        assert not listener.is_remote
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_other_addresses_must_be_allowed(host: str) -> None:
     with pytest.raises(ListenError, match="add --allow-remote"):
