@@ -1,7 +1,7 @@
 """Credentials in plain shapes, for code that wants a tuple, a dictionary or an environment.
 
 Each call takes one snapshot, so its parts belong together. What it returns holds the secrets
-openly and does not renew itself: ask anew for each use, and keep it out of logs.
+openly and is not renewed: call again for each use, and keep it out of logs.
 
 ``provider`` is a provider, a :class:`~ecs_role_creds.Credentials` snapshot, or ``None`` for
 :func:`~ecs_role_creds.default_provider`. Every function raises

@@ -153,7 +153,7 @@ def _serve(arguments: argparse.Namespace, listener: Listener) -> None:
     )
     application = _application(provider, secrets, listener, arguments)
     server = Server(application, listener.socket, limits)
-    # Before anyone is told: whoever waits for the file may end this process at once.
+    # Before the variables are published: a program that waits for them may then end this one.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     signal.signal(signal.SIGHUP, lambda *_: _refresh(provider))

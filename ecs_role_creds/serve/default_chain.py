@@ -146,7 +146,7 @@ class DefaultChainProvider:
         return self._cache.get()
 
     def refresh(self) -> Credentials:
-        """Fetch now; where a fetch is under way, wait for that one.
+        """Fetch now; if a fetch is in progress, wait for that one.
 
         Raises:
             CredentialsError: The fetch failed. Credentials that are still valid are kept.

@@ -1,8 +1,8 @@
 """Runs an application on waitress: one request a connection, within a time limit.
 
 Waitress reads requests on one thread and hands complete ones to worker threads, so a slow client
-holds no worker. What it lacks is added here: a time limit for the whole request (its own starts
-anew with every byte), and a shutdown that answers what has been received.
+holds no worker. Two things are added here: a time limit for the whole request (the one of
+waitress starts again with every byte), and a shutdown that answers what has been received.
 
 Every response closes its connection. A client that reuses one can lose a request to a server that
 shuts down at that moment, and on loopback a new connection costs next to nothing.
@@ -39,7 +39,7 @@ class Limits(NamedTuple):
         body_bytes: In a request's body; more is refused before the application sees it.
         connections: At once.
         threads: That answer requests.
-        shutdown_seconds: For requests under way at the end.
+        shutdown_seconds: For requests in progress at the end.
     """
 
     request_seconds: float = 10.0
