@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.unhurried import unhurried
 
 from ecs_role_creds import ProviderStatus
 from ecs_role_creds.cli.output import Paint
@@ -136,6 +137,7 @@ def test_no_credentials() -> None:
     assert "none" in written[-1]
 
 
+@unhurried
 @given(
     left=st.floats(0, 1e6),
     full=st.floats(0, 1e6),

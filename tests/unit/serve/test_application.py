@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from support import MovableClock, fake_credentials
+from support.unhurried import unhurried
 
 from ecs_role_creds import Credentials, ProviderStatus
 from ecs_role_creds.errors import (
@@ -284,6 +285,7 @@ PATHS = st.one_of(
 )
 
 
+@unhurried
 @given(
     method=st.one_of(st.sampled_from(["GET", "PUT", "HEAD", "POST"]), st.text(max_size=10)),
     path=PATHS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.unhurried import unhurried
 
 from ecs_role_creds.serve.exchange import HostRule, Request, refusal
 
@@ -66,11 +67,13 @@ def test_names_may_be_added() -> None:
     assert not rule.accepts("sidecar.evil.example")
 
 
+@unhurried
 @given(st.from_regex(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]{2,10}(:[0-9]{1,5})?", fullmatch=True))
 def test_no_domain_name_is_accepted(host: str) -> None:
     assert not HostRule(allow_any_address=True).accepts(host)
 
 
+@unhurried
 @given(st.text(max_size=50))
 def test_any_text_can_be_looked_at(host: str) -> None:
     HostRule(allow_any_address=True).accepts(host)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import MovableClock
+from support.unhurried import unhurried
 
 from ecs_role_creds.serve.session_tokens import MAX_TTL, SessionTokens
 
@@ -60,11 +61,13 @@ def test_nonsense_is_invalid(token: str) -> None:
     assert not SessionTokens().is_valid(token)
 
 
+@unhurried
 @given(st.text(max_size=200))
 def test_any_text_is_invalid(token: str) -> None:
     assert not SessionTokens().is_valid(token)
 
 
+@unhurried
 @given(st.data())
 def test_a_changed_token_is_invalid(data: st.DataObject) -> None:
     clock = MovableClock()
