@@ -8,7 +8,6 @@ import logging
 import os
 import shlex
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -247,6 +246,8 @@ def _publish(variables: dict[str, str], env_file: Path | None) -> None:
 
 def _tell_systemd(message: str, environ: Mapping[str, str]) -> None:
     """Send a notification to systemd, if it runs this process as ``Type=notify``."""
+    import socket
+
     address = environ.get("NOTIFY_SOCKET")
     if not address:
         return

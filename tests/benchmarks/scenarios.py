@@ -40,6 +40,7 @@ from peers import (
 from report import Bars, Lines, Section, seconds
 from signing import signed_request
 from sidecar import command_start, serve
+from sidecar import get_start, serve
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
@@ -696,5 +697,5 @@ ALL: tuple[Callable[[Scale], Section], ...] = (
     more_providers,
     more_processes,
     serve,
-    command_start,
+    get_start,
 )

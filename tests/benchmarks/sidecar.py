@@ -156,7 +156,7 @@ def serve(scale: Scale) -> Section:
     )
 
 
-def command_start(scale: Scale) -> Section:
+def get_start(scale: Scale) -> Section:
     """What ``get`` costs from a cold start, beside the import that it cannot do without."""
     commands = {
         "`python -c pass`": [sys.executable, "-c", "pass"],
@@ -182,8 +182,8 @@ def command_start(scale: Scale) -> Section:
             ]
         )
     return Section(
-        "command-start",
-        "The command's cold start",
+        "get-start",
+        "The cold start of get",
         "A new process each time, bytecode cached; `get` asks a fake service (session token, role "
         "name, document) and prints the credentials. Processor time is user and system.",
         ["", "processor time, min / median", "times the import", "wall time, min"],
