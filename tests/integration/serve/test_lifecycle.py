@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -149,6 +150,13 @@ def test_a_unix_socket_after_kill_9(upstream: FakeMetadataServer) -> None:
                     "ECS_ROLE_CREDS_URI",
                     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
                 }
+                if shutil.which("curl"):
+                    command = (
+                        'curl -sf --unix-socket "$ECS_ROLE_CREDS_SOCKET" "$ECS_ROLE_CREDS_URI"'
+                    )
+                    environ = clean_environment(**served.variables)
+                    out = subprocess.check_output(["sh", "-c", command], text=True, env=environ)
+                    assert upstream.issued[-1].security_token in out
                 served.end(number)
             assert path.exists() is (number == signal.SIGKILL)
     finally:
