@@ -65,6 +65,27 @@ class ProviderStatus(NamedTuple):
     is_refused: bool
 
 
+def status_of(cache: CredentialsCache, now: float, *, is_polling: bool) -> ProviderStatus:
+    """The figures of a cache at a time."""
+    record = cache.latest()
+    state = record.state
+    credentials = state.credentials
+    return ProviderStatus(
+        role_name=credentials.role_name if credentials else None,
+        expiration=credentials.expiration if credentials else None,
+        expires_in=max(0.0, state.expires_at - now),
+        next_request_in=max(0.0, state.ask_at - now),
+        is_refreshing=record.flight is not None,
+        is_polling=is_polling,
+        fetches=state.fetches,
+        rotations=state.rotations,
+        failures=state.failures,
+        last_failure=str(state.failure) if state.failure else None,
+        mode=cache.mode,
+        is_refused=state.is_refused,
+    )
+
+
 class Runtime(NamedTuple):
     """What a provider takes from its surroundings; tests pass their own.
 
@@ -369,23 +390,7 @@ class EcsRamRoleCredentialsProvider:
 
     def status(self) -> ProviderStatus:
         """Return figures for metrics and debugging. Asks nothing, waits for nothing."""
-        record, now = self._cache.latest(), self._clock()
-        state = record.state
-        credentials = state.credentials
-        return ProviderStatus(
-            role_name=credentials.role_name if credentials else None,
-            expiration=credentials.expiration if credentials else None,
-            expires_in=max(0.0, state.expires_at - now),
-            next_request_in=max(0.0, state.ask_at - now),
-            is_refreshing=record.flight is not None,
-            is_polling=self._polling.is_on,
-            fetches=state.fetches,
-            rotations=state.rotations,
-            failures=state.failures,
-            last_failure=str(state.failure) if state.failure else None,
-            mode=self._cache.mode,
-            is_refused=state.is_refused,
-        )
+        return status_of(self._cache, self._clock(), is_polling=self._polling.is_on)
 
     # The names that other SDKs call. They call the methods above, which a subclass may override.
 

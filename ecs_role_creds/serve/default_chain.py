@@ -21,7 +21,7 @@ from ecs_role_creds.errors import ConfigurationError, CredentialsError
 from ecs_role_creds.flight import Flight, StartThread
 from ecs_role_creds.health import Health, health_of
 from ecs_role_creds.polling import PollingSwitch
-from ecs_role_creds.provider import ProviderStatus
+from ecs_role_creds.provider import ProviderStatus, status_of
 
 DEADLINE = 20.0
 """Seconds for one fetch: an OIDC or CloudSSO login takes longer than a metadata request."""
@@ -169,23 +169,7 @@ class DefaultChainProvider:
 
     def status(self) -> ProviderStatus:
         """Return figures for health checks."""
-        record, now = self._cache.latest(), self._clock()
-        state = record.state
-        credentials = state.credentials
-        return ProviderStatus(
-            role_name=credentials.role_name if credentials else None,
-            expiration=credentials.expiration if credentials else None,
-            expires_in=max(0.0, state.expires_at - now),
-            next_request_in=max(0.0, state.ask_at - now),
-            is_refreshing=record.flight is not None,
-            is_polling=self._polling.is_on,
-            fetches=state.fetches,
-            rotations=state.rotations,
-            failures=state.failures,
-            last_failure=str(state.failure) if state.failure else None,
-            mode=None,
-            is_refused=state.is_refused,
-        )
+        return status_of(self._cache, self._clock(), is_polling=self._polling.is_on)
 
 
 def default_chain_provider(

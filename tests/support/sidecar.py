@@ -96,6 +96,35 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
+def run_command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """``ecs-role-creds``, from its start to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=clean_environment(**environ),
+    )
+
+
+def run_in_base_install(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The same where the extra ``serve`` is not installed."""
+    script = (
+        "import sys; sys.modules['waitress'] = None\n"
+        "from ecs_role_creds.cli import main\n"
+        "raise SystemExit(main(sys.argv[1:]))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=clean_environment(**environ),
+    )
+
+
 class ServeProcess:
     """``ecs-role-creds serve`` with its variables in a file."""
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 from support.plain_http import wait_until
-from support.sidecar import COMMAND, PATIENCE, clean_environment
+from support.sidecar import COMMAND, PATIENCE, clean_environment, run_command, run_in_base_install
 from support.terminal import terminal
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
@@ -28,14 +28,7 @@ SAY_URI = 'echo "$ALIBABA_CLOUD_CREDENTIALS_URI"; '
 def run(
     mode: list[str], command: list[str], server: FakeMetadataServer, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "exec", *mode, *command],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(**server.environment, **environ),
-    )
+    return run_command("exec", *mode, *command, **server.environment, **environ)
 
 
 @contextmanager
@@ -290,19 +283,7 @@ def test_nothing_is_left_of_what_was_started(ecs_metadata: FakeMetadataServer) -
 
 def test_without_the_server(ecs_metadata: FakeMetadataServer) -> None:
     """In the base install."""
-    script = (
-        "import sys; sys.modules['waitress'] = None\n"
-        "from ecs_role_creds.cli import main\n"
-        "raise SystemExit(main(['exec', '--keep-fresh', '--', 'true']))\n"
-    )
-    done = subprocess.run(
-        [COMMAND[0], "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(**ecs_metadata.environment),
-    )
+    done = run_in_base_install("exec", "--keep-fresh", "--", "true", **ecs_metadata.environment)
     assert done.returncode == 125
     assert "pip install 'ecs-role-creds[serve]'" in done.stderr
 

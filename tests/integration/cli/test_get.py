@@ -7,21 +7,14 @@ import os
 import subprocess
 
 import pytest
-from support.sidecar import COMMAND, PATIENCE, clean_environment
+from support.sidecar import COMMAND, clean_environment, run_command
 from support.terminal import terminal
 
 from ecs_role_creds.testing import FakeMetadataServer
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, "get", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(**environ),
-    )
+    return run_command("get", *arguments, **environ)
 
 
 def test_a_pipe_gets_them_whole(ecs_metadata: FakeMetadataServer) -> None:

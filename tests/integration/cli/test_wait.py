@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from support.plain_http import wait_until
-from support.sidecar import COMMAND, PATIENCE, clean_environment
+from support.sidecar import COMMAND, PATIENCE, clean_environment, run_command
 
 from ecs_role_creds.testing import FakeMetadataServer
 
@@ -104,13 +104,6 @@ def test_may_be_interrupted(ecs_metadata: FakeMetadataServer) -> None:
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "x", "inf", "nan"])
 def test_what_is_no_timeout(timeout: str) -> None:
-    done = subprocess.run(
-        [*COMMAND, "wait", f"--timeout={timeout}"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(),
-    )
+    done = run_command("wait", f"--timeout={timeout}")
     assert done.returncode == 2
     assert "number of seconds" in done.stderr

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from support.sidecar import COMMAND, PATIENCE, clean_environment
+from support.sidecar import COMMAND, PATIENCE, clean_environment, run_command
 from support.terminal import terminal
 
 from ecs_role_creds.testing import FakeMetadataServer
@@ -88,13 +88,6 @@ def test_a_pipe_gets_a_line_an_event(
 
 
 def test_a_wrong_setting() -> None:
-    done = subprocess.run(
-        [*COMMAND, "watch", "--role", "a/b"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(),
-    )
+    done = run_command("watch", "--role", "a/b")
     assert done.returncode == 2
     assert "a role name is" in done.stderr

@@ -123,8 +123,8 @@ def test_external_profile_of_the_aliyun_cli(sidecar: Sidecar, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_node_by_uri(sidecar: Sidecar, npm_client: Path) -> None:
-    environ = clean_environment(**sidecar.variables)
-    command = ["node", "uri_client.js"]
+    environ = clean_environment(CREDENTIAL_TYPE="credentials_uri", **sidecar.variables)
+    command = ["node", "client.js"]
     through_a_rotation(sidecar, lambda: json.loads(output_of(command, environ, npm_client)))
 
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,15 @@ import pytest
 import requests
 from support.plain_http import ROLE_PATH, TOKEN_HEADER, TOKEN_PATH, TTL_HEADER, wait_until
 from support.raw_http import connect, read_all, status
-from support.sidecar import COMMAND, PATIENCE, ServeProcess, clean_environment, serve_process
+from support.sidecar import (
+    COMMAND,
+    PATIENCE,
+    ServeProcess,
+    clean_environment,
+    run_command,
+    run_in_base_install,
+    serve_process,
+)
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
@@ -307,14 +314,7 @@ def test_variables_are_printed_where_no_file_is_named(upstream: FakeMetadataServ
     ],
 )
 def test_bad_use_is_explained(arguments: list[str], message: str) -> None:
-    done = subprocess.run(
-        [*COMMAND, "serve", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(),
-    )
+    done = run_command("serve", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -323,13 +323,13 @@ def test_bad_use_is_explained(arguments: list[str], message: str) -> None:
 def test_does_not_ask_itself(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    done = subprocess.run(
-        [*COMMAND, "serve", "--listen", address, "--env-file", str(tmp_path / "creds.env")],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT=f"http://{address}"),
+    done = run_command(
+        "serve",
+        "--listen",
+        address,
+        "--env-file",
+        str(tmp_path / "creds.env"),
+        ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT=f"http://{address}",
     )
     assert done.returncode == 2
     assert "would ask itself" in done.stderr
@@ -345,20 +345,8 @@ def test_systemd_is_told_when_it_is_ready(upstream: FakeMetadataServer, tmp_path
             assert served.variables
 
 
-def test_it_says_what_is_missing(tmp_path: Path) -> None:
+def test_it_says_what_is_missing() -> None:
     """In the base install, which has no server."""
-    script = (
-        "import sys; sys.modules['waitress'] = None\n"
-        "from ecs_role_creds.cli import main\n"
-        "raise SystemExit(main(['serve']))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(),
-    )
+    done = run_in_base_install("serve")
     assert done.returncode == 2
     assert "pip install 'ecs-role-creds[serve]'" in done.stderr
