@@ -9,9 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
 
-test: $(VENV)/dev.stamp test-filesystems
-
-test: $(VENV)/dev.stamp $(VENV)/awscli.stamp
+test: $(VENV)/dev.stamp $(VENV)/awscli.stamp test-filesystems
 	$(PYTEST) -m "not soak" -n auto
 
 # On every Python that pyproject.toml claims and this machine has; says which are missing.

@@ -11,10 +11,9 @@ openly and is not renewed: call again for each use, and keep it out of logs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
+from ecs_role_creds.adapters._provider import Provider, resolve
 from ecs_role_creds.credentials import Credentials
-from ecs_role_creds.provider import default_provider
 
 __all__ = [
     "AWS_ENVIRONMENT_VARIABLES",
@@ -27,14 +26,6 @@ __all__ = [
     "credentials_environment",
     "credentials_tuple",
 ]
-
-
-class Provider(Protocol):
-    """Anything with ``get_credentials()``."""
-
-    def get_credentials(self) -> Credentials:
-        """Return credentials that are valid now."""
-        ...
 
 
 Source = Provider | Credentials | None
@@ -152,4 +143,4 @@ def _expiration(credentials: Credentials) -> str:
 def _snapshot(provider: Source) -> Credentials:
     if isinstance(provider, Credentials):
         return provider
-    return (default_provider() if provider is None else provider).get_credentials()
+    return resolve(provider).get_credentials()

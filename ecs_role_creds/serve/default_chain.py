@@ -18,7 +18,7 @@ from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import Clock, WallClock, boottime, utc_now
 from ecs_role_creds.credentials import Credentials
 from ecs_role_creds.errors import ConfigurationError, CredentialsError
-from ecs_role_creds.flight import Flight, StartThread
+from ecs_role_creds.flight import Flight
 from ecs_role_creds.health import Health, health_of
 from ecs_role_creds.polling import PollingSwitch
 from ecs_role_creds.provider import ProviderStatus, status_of
@@ -112,7 +112,7 @@ class DefaultChain:
             clock=self._clock,
         )
 
-    def pending_import(self, start_thread: StartThread) -> Flight[bool] | None:
+    def pending_import(self) -> Flight[bool] | None:
         """Nothing to wait for: the SDK is imported before the chain is built."""
         return None
 

@@ -38,9 +38,8 @@ from peers import (
     fresh_start,
 )
 from report import Bars, Lines, Section, seconds
-from signing import signed_request
-from sidecar import command_start, serve
 from sidecar import get_start, serve
+from signing import signed_request
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
