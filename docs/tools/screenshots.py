@@ -40,9 +40,28 @@ def doctor_no_role() -> pyte.Screen:
         return run_in_terminal([*COMMAND, "doctor"], {**server.environment, "HOME": home})
 
 
+def watch() -> pyte.Screen:
+    """A rotation that comes late, because the service fails for a moment."""
+    with FakeMetadataServer(life=24) as server:
+        is_failing = False
+
+        def is_done(screen: pyte.Screen) -> bool:
+            nonlocal is_failing
+            shown = "\n".join(screen.display)
+            if "rotation 1" in shown and not is_failing:
+                is_failing = True
+                server.fail(503, on="document", times=3)  # one attempt tries three times
+            return "rotation 2" in shown and "2 rotations" in shown and "░" in shown
+
+        return run_in_terminal(
+            [*COMMAND, "watch"], server.environment, columns=110, is_done=is_done
+        )
+
+
 SCREENSHOTS: dict[str, tuple[str, Callable[[], pyte.Screen]]] = {
     "doctor-well": ("ecs-role-creds doctor", doctor_well),
     "doctor-no-role": ("ecs-role-creds doctor", doctor_no_role),
+    "watch": ("ecs-role-creds watch", watch),
 }
 """By the file's name: the window's title, and what runs the command."""
 

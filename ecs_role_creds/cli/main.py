@@ -58,9 +58,9 @@ def build_parser(*commands: str | None) -> argparse.ArgumentParser:
     """The parser, with the arguments of the named commands and the names of all."""
     parser = argparse.ArgumentParser(
         prog="ecs-role-creds",
-        description="Credentials of an ECS instance's RAM role: diagnosis, demonstration and "
-        "test tools.",
-        epilog="Examples:\n  $ ecs-role-creds demo\n  $ ecs-role-creds demo --help\n",
+        description="Credentials of an ECS instance's RAM role: for programs in any language, "
+        "with diagnosis, demonstration and test tools.",
+        epilog="Examples:\n  $ ecs-role-creds doctor\n  $ ecs-role-creds exec --help\n",
         formatter_class=_HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
