@@ -575,4 +575,5 @@ raise SystemExit(status)
         *("ecs-role-creds", "requests", "cachetools"),
         *("urllib3", "idna", "certifi", "charset-normalizer", "chardet", "PySocks"),
         "setuptools",  # its .pth file imports it in every process
+        "backports.tarfile",  # shares a namespace with backports.zstd, which urllib3 looks for
     }
