@@ -49,6 +49,7 @@ class ProviderStatus(NamedTuple):
         is_refused: Whether a service refused the cached credentials (see
             :meth:`EcsRamRoleCredentialsProvider.invalidate`), and the metadata service has neither
             confirmed nor replaced them since.
+        failed: Fetches that failed so far in this process, in all.
     """
 
     role_name: str | None
@@ -62,7 +63,8 @@ class ProviderStatus(NamedTuple):
     failures: int
     last_failure: str | None
     mode: str | None
-    is_refused: bool
+    is_refused: bool = False
+    failed: int = 0
 
 
 def status_of(cache: CredentialsCache, now: float, *, is_polling: bool) -> ProviderStatus:
@@ -83,6 +85,7 @@ def status_of(cache: CredentialsCache, now: float, *, is_polling: bool) -> Provi
         last_failure=str(state.failure) if state.failure else None,
         mode=cache.mode,
         is_refused=state.is_refused,
+        failed=state.failed,
     )
 
 

@@ -42,6 +42,7 @@ class State(NamedTuple):
         begun: Fetches begun so far by this process.
         fetches: Fetches that succeeded.
         rotations: How many of these brought new credentials.
+        failed: Fetches that failed, in all.
     """
 
     credentials: Credentials | None = None
@@ -58,6 +59,7 @@ class State(NamedTuple):
     begun: int = 0
     fetches: int = 0
     rotations: int = 0
+    failed: int = 0
 
     @property
     def expires_at(self) -> float:
@@ -120,6 +122,7 @@ class State(NamedTuple):
                 begun=self.begun,
                 fetches=known.fetches,
                 rotations=self.rotations + 1,
+                failed=self.failed,
             )
         life = Lifetime(self.life.fetched_at, expires_at)
         ask_at = schedule.after_unchanged(now, life, random)
@@ -141,6 +144,7 @@ class State(NamedTuple):
             attempted_at=now,
             failures=failures,
             failure=failure,
+            failed=self.failed + 1,
         )
         if is_over:
             return State(
@@ -151,6 +155,7 @@ class State(NamedTuple):
                 begun=self.begun,
                 fetches=self.fetches,
                 rotations=self.rotations,
+                failed=failed.failed,
             )
         return failed._not_replaced(now) if self.is_refused else failed
 
@@ -166,7 +171,7 @@ class State(NamedTuple):
 
     def after_fork(self, now: float, random: float) -> State:
         """The same in a forked child, which must not ask at the same time as its siblings."""
-        child = self._replace(begun=0, fetches=0, rotations=0, refused_after=0)
+        child = self._replace(begun=0, fetches=0, rotations=0, failed=0, refused_after=0)
         if self.is_withheld or self.life is None:
             return child
         if self.failures:

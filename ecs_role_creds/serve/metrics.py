@@ -82,6 +82,12 @@ def render(status: ProviderStatus, requests: Iterable[Sample]) -> str:
             [({}, status.rotations)],
         ),
         (
+            "fetch_failures_total",
+            "counter",
+            "Fetches that failed.",
+            [({}, status.failed)],
+        ),
+        (
             "consecutive_failures",
             "gauge",
             "Fetches that failed since the last successful one.",

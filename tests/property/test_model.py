@@ -442,6 +442,7 @@ class CacheModel(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         assert self.cache.record.state.rotations <= self.cache.record.state.fetches <= self.requests
         assert (self.state.failure is None) == (self.state.failures == 0)
+        assert self.state.fetches + self.state.failed <= self.state.begun
         assert (self.state.life is None) == (self.state.credentials is None)
 
 

@@ -199,7 +199,7 @@ def test_provider_with_a_runtime_refuses_to_pickle() -> None:
 def test_status_before_and_after_the_first_fetch(ecs_metadata: FakeMetadataServer) -> None:
     provider = EcsRamRoleCredentialsProvider()
     before = provider.status()
-    assert before == (None, None, 0.0, 0.0, False, False, 0, 0, 0, None, None, False)
+    assert before == (None, None, 0.0, 0.0, False, False, 0, 0, 0, None, None, False, 0)
     credentials = provider.get_credentials()
     after = provider.status()
     assert after.role_name == "app-role"
