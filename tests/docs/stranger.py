@@ -18,11 +18,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import oss2
 from support.tutorial import Reader, StepFailedError, steps
 
-from ecs_role_creds import EcsRamRoleCredentialsProvider
-from ecs_role_creds.testing import FakeMetadataServer, FakeOss
+from ecs_role_creds.testing import FakeMetadataServer, FakeOpenApi, FakeOss
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "on-an-instance.md"
@@ -43,17 +41,21 @@ class Cloud(NamedTuple):
 
 @contextmanager
 def fake_cloud() -> Iterator[Cloud]:
-    """An instance with a role, and a bucket with the tutorial's object."""
+    """An account with an instance, and a bucket with the tutorial's object."""
     with ExitStack() as stack:
-        metadata = stack.enter_context(FakeMetadataServer("example-role"))
-        oss = stack.enter_context(FakeOss(metadata, ["example-bucket"], region="cn-hangzhou"))
-        provider = EcsRamRoleCredentialsProvider(endpoint=metadata.endpoint)
-        auth = oss2.ProviderAuthV4(provider)
-        bucket = oss2.Bucket(auth, oss.endpoint, "example-bucket", region="cn-hangzhou")
-        bucket.put_object("hello.txt", CONTENT)
-        yield Cloud(
-            metadata.environment, {"https://oss-cn-hangzhou-internal.aliyuncs.com": oss.endpoint}
+        metadata = stack.enter_context(FakeMetadataServer(role=None))
+        openapi = stack.enter_context(FakeOpenApi())
+        openapi.add_instance("i-bp1example", region_id="cn-hangzhou", metadata=metadata)
+        oss = stack.enter_context(
+            FakeOss(metadata, ["example-bucket"], region="cn-hangzhou", policies=openapi)
         )
+        oss.put("example-bucket", "hello.txt", CONTENT)
+        endpoints = f"--ram-endpoint {openapi.endpoint} --ecs-endpoint {openapi.endpoint}"
+        names = {"https://oss-cn-hangzhou-internal.aliyuncs.com": oss.endpoint}
+        for command in ("setup", "create", "change", "harden"):
+            own = f"ecs-role-creds role {command} {endpoints} "
+            names[f"ecs-role-creds role {command} "] = own
+        yield Cloud({**metadata.environment, **openapi.environment}, names)
 
 
 def build_wheel(folder: Path) -> None:
