@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-filesystems clients test-all check soak model explore fleet fuzz mutants coverage security format bench clean stress screenshots scan-precision reference
+.PHONY: demo test test-filesystems clients test-all check docs docs-serve docs-screenshots screenshots reference \
+	translations stranger soak stress model explore fleet fuzz mutants coverage security scan-precision format bench clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ecs-role-creds demo
@@ -43,6 +44,44 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python tests/docs/check_prose.py
+
+# The site in two languages: English at the root, Chinese in zh-cn/. Needs no network.
+SITE := build/docs
+TEMPLATES := build/gettext
+SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env
+# 'strict' fails where a page is not translated or its translation is out of date; 'report' lists it.
+TRANSLATIONS ?= report
+
+docs: $(VENV)/docs.stamp
+	rm -rf $(SITE) $(TEMPLATES)
+	$(SPHINX) --builder html docs $(SITE)
+	$(SPHINX) --builder html --define language=zh_CN docs $(SITE)/zh-cn
+	$(SPHINX) --builder text docs $(SITE)/_text
+	$(SPHINX) --builder gettext docs $(TEMPLATES)
+	$(BIN)/python tests/docs/check_site.py $(SITE)
+	$(BIN)/python tests/docs/check_catalogues.py $(TEMPLATES) docs/locales/zh_CN/LC_MESSAGES \
+		$(if $(filter strict,$(TRANSLATIONS)),,--report-only)
+
+DOCS_PORT ?= 8000
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(SITE) $(DOCS_PORT)
+
+# Pictures to look at after a change to the look of the site. Needs chromium.
+docs-screenshots: docs
+	$(BIN)/python tests/docs/screenshots.py $(SITE) build/screenshots
+
+# Brings the catalogues up to date with the pages; what changed becomes fuzzy or empty.
+translations: $(VENV)/docs.stamp
+	rm -rf $(TEMPLATES)
+	$(SPHINX) --builder gettext docs $(TEMPLATES)
+	$(BIN)/sphinx-intl update --pot-dir $(TEMPLATES) --locale-dir docs/locales --language zh_CN --no-obsolete
+
+# Follows the tutorial word for word in an empty environment, with fakes in place of the cloud.
+stranger: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python tests/docs/stranger.py
 
 # Longer runs of the same tests.
 soak: $(VENV)/dev.stamp

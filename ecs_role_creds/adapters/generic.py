@@ -5,7 +5,7 @@ openly and is not renewed: call again for each use, and keep it out of logs.
 
 ``provider`` is a provider, a :class:`~ecs_role_creds.Credentials` snapshot, or ``None`` for
 :func:`~ecs_role_creds.default_provider`. Every function raises
-:class:`~ecs_role_creds.CredentialsError` when the provider has no valid credentials.
+:class:`~ecs_role_creds.errors.CredentialsError` when the provider has no valid credentials.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ENVIRONMENT_VARIABLES = (
     # Terraform, Packer, lego
     ("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
 )
-"""Variables that Alibaba Cloud's SDKs and tools read: AccessKey id, secret, security token."""
+"""Variables that Alibaba Cloud's SDKs and tools read for the id, secret, security token."""
 
 AWS_ENVIRONMENT_VARIABLES = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),)
 """The same of AWS SDKs and S3 tools."""

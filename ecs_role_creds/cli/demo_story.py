@@ -160,6 +160,7 @@ class Teller:
         self._told_progress_at = self._begun
 
     def __call__(self, message: str) -> None:
+        """Print one line of the story, with the seconds since the beginning."""
         print(f"{time.monotonic() - self._begun:5.1f} s  {message}", flush=True)
 
     def progress(self, downloads: int, tokens: int, is_down: bool) -> None:

@@ -15,7 +15,43 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-OWN_COLOUR, PEER_COLOUR, FLOOR_COLOUR = "#c8501e", "#5b7083", "#b9c4cd"
+
+class Theme(NamedTuple):
+    """How plots look on one background.
+
+    Attributes:
+        suffix: Added to the name of the plot's file.
+        own: Colour of this library's bars.
+        peer: Colour of the other clients' bars.
+        floor: Colour of the bars that show the least possible.
+        settings: Those of matplotlib.
+    """
+
+    suffix: str
+    own: str
+    peer: str
+    floor: str
+    settings: Mapping[str, object]
+
+
+LIGHT = Theme("", "#c8501e", "#5b7083", "#b9c4cd", {})
+_INK = "#cfd0d0"
+DARK = Theme(
+    "-dark",
+    "#f07a45",
+    "#8fa5b8",
+    "#566572",
+    {
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "text.color": _INK,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+    },
+)
 PACKAGES = (
     "ecs-role-creds",
     "oss2",
@@ -78,7 +114,8 @@ def write(sections: Sequence[Section], folder: Path, took: float, *, is_quick: b
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections:
         if section.chart is not None:
-            _plot(section, folder)
+            for theme in (LIGHT, DARK):
+                _plot(section, folder, theme)
     page = folder / "benchmarks.md"
     page.write_text("\n".join(_lines(sections, took, is_quick)) + "\n", encoding="utf-8")
     return page
@@ -133,28 +170,30 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _plot(section: Section, folder: Path) -> None:
+def _plot(section: Section, folder: Path, theme: Theme) -> None:
     chart = section.chart
-    with plt.rc_context({"svg.hashsalt": "benchmarks", "font.size": 9, "axes.axisbelow": True}):
+    settings = {"svg.hashsalt": "benchmarks", "font.size": 9, "axes.axisbelow": True}
+    with plt.rc_context({**settings, **theme.settings}):
         if isinstance(chart, Bars):
             figure, axes = plt.subplots(figsize=(7, 0.7 + 0.34 * len(chart.values)))
-            _draw_bars(axes, chart)
+            _draw_bars(axes, chart, theme)
         else:
             figure, axes = plt.subplots(figsize=(7, 3.6))
             assert chart is not None
             _draw_lines(axes, chart)
         axes.set_title(section.title, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(
-            folder / f"benchmark-{section.name}.svg", bbox_inches="tight", metadata={"Date": None}
-        )
-        figure.savefig(folder / f"benchmark-{section.name}.png", bbox_inches="tight", dpi=150)
+        path = folder / f"benchmark-{section.name}{theme.suffix}.svg"
+        figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+        if theme is LIGHT:  # the PNG is for places that show no SVG
+            figure.savefig(path.with_suffix(".png"), bbox_inches="tight", dpi=150)
         plt.close(figure)
 
 
-def _draw_bars(axes: plt.Axes, chart: Bars) -> None:
+def _draw_bars(axes: plt.Axes, chart: Bars, theme: Theme) -> None:
     names = list(chart.values)
-    bars = axes.barh(names, list(chart.values.values()), color=[_colour(name) for name in names])
+    colours = [_colour(name, theme) for name in names]
+    bars = axes.barh(names, list(chart.values.values()), color=colours)
     axes.bar_label(bars, [_figure(value) for value in chart.values.values()], padding=3)
     axes.invert_yaxis()
     axes.set_xlabel(chart.unit)
@@ -191,7 +230,7 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _colour(name: str) -> str:
+def _colour(name: str, theme: Theme) -> str:
     if name.startswith("ecs_role_creds"):
-        return OWN_COLOUR
-    return FLOOR_COLOUR if name.startswith("floor") else PEER_COLOUR
+        return theme.own
+    return theme.floor if name.startswith("floor") else theme.peer

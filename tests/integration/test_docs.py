@@ -13,7 +13,7 @@ import pytest
 from ecs_role_creds.testing import FakeMetadataServer
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -38,7 +38,11 @@ def fences(page: Path, tag: str) -> list[Fence]:
 
 
 def pages_with(tag: str) -> list[object]:
-    return [pytest.param(page, id=name(page)) for page in PAGES if fences(page, tag)]
+    # The samples of a translated README are those of README.md, which tests/docs compares.
+    pages = [
+        page for page in PAGES if not page.name.startswith("README.") or page.name == "README.md"
+    ]
+    return [pytest.param(page, id=name(page)) for page in pages if fences(page, tag)]
 
 
 def name(page: Path) -> str:
@@ -90,7 +94,7 @@ def test_sample_tests_pass(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", [pytest.param(page, id=name(page)) for page in PAGES])
 def test_every_fence_has_a_known_tag(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert text.count("\n```") % 2 == 0, "a fence is not closed"
+    assert len(re.findall(r"^```", text, re.MULTILINE)) % 2 == 0, "a fence is not closed"
     for match in _FENCE.finditer(text):
         if match[1].startswith("py"):
             assert match[1] in ("python", "python test", "python no-run")

@@ -96,7 +96,7 @@ def test_sdist_holds_what_is_needed_to_test_it(built: Built) -> None:
     for name in ("README.md", "CHANGELOG.md", "LICENSE", "Makefile", "noxfile.py"):
         assert name in names
     assert "tests/packaging/test_package.py" in names
-    assert "docs/README.md" in names
+    assert "docs/index.md" in names
 
 
 def quick_start() -> str:

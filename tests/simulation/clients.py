@@ -92,7 +92,7 @@ class SessionTokenKept:
 
 
 class _Clock:
-    """The time of the call under way, for credentials that tell how long they are valid."""
+    """The time of the call in progress, for credentials that tell how long they are valid."""
 
     now = 0.0
 

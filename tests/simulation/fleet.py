@@ -148,7 +148,7 @@ class _FirstDraw(Random):
 
 
 def _first_asks_at(build: Build) -> float:
-    """When a process that restarted first asks after 16:00, at the earliest."""
+    """The first time after 16:00 that a restarted process can ask."""
     requests = Requests(DAY)
     client = build(Service(0.0, [], requests), _FirstDraw())
     now = RESTART_AT

@@ -47,7 +47,7 @@ class Change(NamedTuple):
 
 
 class _Current:
-    """The scheduler of the interleaving under way."""
+    """The scheduler of the current interleaving."""
 
     scheduler: Scheduler
 

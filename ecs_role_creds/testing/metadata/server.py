@@ -74,6 +74,7 @@ class FakeMetadataServer(LoopbackServer, FakeMetadataService):
         )
 
     def handle(self, request: Request) -> Response:
+        """Answer one request."""
         return FakeMetadataService.handle(self, request)
 
     @property
@@ -86,5 +87,6 @@ class FakeMetadataServer(LoopbackServer, FakeMetadataService):
         return {"ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT": self.endpoint}
 
     def recover(self) -> None:
+        """End every fault; requests that hang or drip are answered at once."""
         FakeMetadataService.recover(self)
         self.release()

@@ -291,6 +291,7 @@ class FakeMetadataService(Faults[PathKind]):
             return response
 
     def recover(self) -> None:
+        """End every fault."""
         with self._lock:
             super().recover()
 

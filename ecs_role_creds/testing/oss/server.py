@@ -100,7 +100,7 @@ class FakeOss(OssFaults, LoopbackServer):
         LoopbackServer.__init__(self, host, port)
         self.region = region
         self.objects = Buckets(buckets)
-        """What is stored, by bucket and key: ``oss.objects["bucket"]["key"].content``."""
+        """What is stored, as in ``oss.objects["bucket"]["key"].content``."""
         self.requests: list[OssRequest] = []
         """The requests received, oldest first."""
         self.restore_seconds = 0.0
