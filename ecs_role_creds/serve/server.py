@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -75,7 +76,6 @@ class Server:
         self._limits = limits
         self._map: dict[int, Any] = {}
         self._stops = 0
-        self._is_over = False
         adjustments = Adjustments(
             sockets=[listening],
             threads=limits.threads,
@@ -96,6 +96,9 @@ class Server:
             sockinfo=(listening.family, listening.type, listening.proto, None),
         )
         self._server.request_seconds = limits.request_seconds
+        # Not at the end of run(): stop() may be about to write to the pipe, and its number may be
+        # that of another file by then.
+        weakref.finalize(self, self._server.trigger.close)
 
     def run(self) -> None:
         """Serve until stopped; then answer what has been received, and return."""
@@ -103,14 +106,11 @@ class Server:
             self._turn(CLEANUP_INTERVAL)
         self._drain()
         self._server.task_dispatcher.shutdown(timeout=1)
-        self._is_over = True
-        self._server.trigger.close()
 
     def stop(self) -> None:
         """Stop accepting connections; a second call gives up those that are open, too."""
         self._stops += 1
-        if not self._is_over:
-            self._server.pull_trigger()  # writes to a pipe, takes no lock
+        self._server.pull_trigger()  # writes to a pipe, takes no lock
 
     def _turn(self, timeout: float) -> None:
         wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)

@@ -20,6 +20,7 @@ from support.sidecar import (
     COMMAND,
     PATIENCE,
     ServeProcess,
+    Sidecar,
     clean_environment,
     run_command,
     run_in_base_install,
@@ -350,3 +351,11 @@ def test_it_says_what_is_missing() -> None:
     done = run_in_base_install("serve")
     assert done.returncode == 2
     assert "pip install 'ecs-role-creds[serve]'" in done.stderr
+
+
+def test_stop_after_the_end(ecs_metadata: FakeMetadataServer) -> None:
+    """The thread that stops it may come late: the server has seen the first call and has ended."""
+    with Sidecar(ecs_metadata) as served:
+        served.server.stop()
+        served._thread.join(60)
+        served.server.stop()
