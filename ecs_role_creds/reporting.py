@@ -25,7 +25,7 @@ def log(level: int, message: str, *args: object, error: BaseException | None = N
     """Write a log record; an exception from a filter or handler goes to ``sys.stderr`` only."""
     try:
         logger.log(level, message, *args, exc_info=error)
-    except (Exception, SystemExit) as raised:  # whatever the application raises
+    except (Exception, SystemExit) as raised:  # noqa: BLE001 (whatever the application raises)
         _pass_on_exit(raised)
         # As logging does for an exception in Handler.emit().
         if logging.raiseExceptions:
@@ -66,7 +66,7 @@ class RotationCallbacks:
         for callback in list(self._callbacks.values()):
             try:
                 callback(credentials)
-            except (Exception, SystemExit) as error:  # whatever the application raises
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (the application's)
                 _pass_on_exit(error)
                 log(logging.ERROR, "A callback of on_rotation() failed", error=error)
 
