@@ -21,8 +21,12 @@ IMPORT_LIMIT = 60.0
 FORK_LIMIT = 30.0
 """Seconds that a fork waits for the import, in case the importing thread waits for the forking."""
 
-_PACKAGES = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi"}
 _TRANSPORT = "ecs_role_creds.transport"
+# What it imports, whose import locks the importing thread needs; brotli and so on where installed.
+# Not site: it imports code of the application (sitecustomize), and the HTTP client does not need it.
+_PACKAGES = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi"}
+_PACKAGES |= {"brotli", "brotlicffi", "zstandard", "simplejson", "OpenSSL", "cryptography", "h2"}
+_PACKAGES |= sys.stdlib_module_names - {"site"}
 
 _imports: dict[str, Flight[bool]] = {}
 _is_imported = False
@@ -45,8 +49,9 @@ def pending_import() -> Flight[bool] | None:
     flight = _imports.setdefault("import", Flight(_import))
     if flight.is_run_here or _is_inside_import():
         raise CredentialsError(
-            "Cannot fetch credentials from inside the import of the HTTP client (requests), for "
-            "example in a signal handler that interrupted it. Try again after the import."
+            "Cannot fetch credentials from inside the import of the HTTP client (requests) or of a "
+            "module that it needs, for example in a signal handler that interrupted it. Try again "
+            "after the import."
         )
     if not flight.is_launched and flight.is_started_here and not flight.launch(start_daemon_thread):
         flight.run()
