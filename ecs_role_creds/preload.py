@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 
 from ecs_role_creds.errors import CredentialsError
 from ecs_role_creds.flight import Flight, start_daemon_thread
@@ -22,8 +23,8 @@ FORK_LIMIT = 30.0
 """Seconds that a fork waits for the import, in case the importing thread waits for the forking."""
 
 _TRANSPORT = "ecs_role_creds.transport"
-# What it imports, whose import locks the importing thread needs; brotli and so on where installed.
-# Not site: it imports code of the application (sitecustomize), and the HTTP client does not need it.
+# What it imports, with the optional ones: the importing thread waits for their import locks.
+# Not site: it imports code of the application (sitecustomize), and the HTTP client does without.
 _PACKAGES = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi"}
 _PACKAGES |= {"brotli", "brotlicffi", "zstandard", "simplejson", "OpenSSL", "cryptography", "h2"}
 _PACKAGES |= sys.stdlib_module_names - {"site"}
@@ -86,7 +87,16 @@ def _is_inside_import() -> bool:
 
 
 def _before_fork() -> None:
-    _fork_has_lock.append(_lock.acquire(timeout=FORK_LIMIT))
+    has_lock, interruption = False, None
+    until = time.monotonic() + FORK_LIMIT
+    while not has_lock and (left := until - time.monotonic()) > 0:
+        try:
+            has_lock = _lock.acquire(timeout=left)
+        except BaseException as error:  # noqa: BLE001 (of a signal handler; it stops no fork)
+            interruption = error
+    _fork_has_lock.append(has_lock)
+    if interruption is not None:
+        raise interruption  # the interpreter prints it, and forks
 
 
 def _after_fork_in_parent() -> None:
@@ -96,12 +106,12 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock
+    if not _is_imported:
+        _imports.clear()
     if _fork_has_lock.pop():
         _lock.release()
     else:
         _lock = threading.RLock()
-    if not _is_imported:
-        _imports.clear()
 
 
 if hasattr(os, "register_at_fork"):
