@@ -88,7 +88,7 @@ class CredentialsCache:
         self._clock = clock
         self._random = random
         self._start_thread = start_thread
-        self._may_start = [True]  # taken by the thread that start_if_due() has started
+        self._starting: dict[str, object] = {}  # holds one while start_if_due() has a thread
         self.audience = Audience()
         self.record = Record(State())
 
@@ -154,18 +154,19 @@ class CredentialsCache:
         record = self.latest()
         if record.flight is not None or not record.state.is_due(self._clock()):
             return
+        mine, is_started = object(), False
         try:
-            self._may_start.pop()  # atomic: one thread at a time
-        except IndexError:
-            return
-        if not self._start_thread(self._ask_and_allow_the_next):
-            self._may_start.append(True)
+            if self._starting.setdefault("thread", mine) is mine:  # atomic: one at a time
+                is_started = self._start_thread(self._ask_and_allow_the_next)
+        finally:  # an exception of a signal handler may end this call at any line
+            if not is_started and self._starting.get("thread") is mine:
+                self._starting.clear()
 
     def _ask_and_allow_the_next(self) -> None:
         try:
             self.ask_if_due()
         finally:
-            self._may_start.append(True)
+            self._starting.clear()
 
     def ask_if_due(self) -> float:
         """Fetch on this thread if it is time to; a poller calls this again and again.
@@ -209,7 +210,7 @@ class CredentialsCache:
 
     def reset_after_fork(self) -> None:
         """In a forked child: keep the credentials, and leave everything else to the parent."""
-        self._may_start = [True]
+        self._starting = {}
         self._source.forget_connections()
         now, draw = self._clock(), self._random()
         while not self._replace(record := self.latest(), record.state.after_fork(now, draw), None):

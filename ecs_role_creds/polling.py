@@ -60,13 +60,15 @@ class PollingSwitch:
             poller = setting.poller
             if poller is None or poller.has_ended:
                 poller = Poller(self)
-            if setting.replace_with(_Setting(setting.starts + 1, poller)):
-                break
-        try:
-            poller.start()
-        except RuntimeError:
-            self.stop()
-            raise
+            new = _Setting(setting.starts + 1, poller)
+            try:
+                if setting.replace_with(new):
+                    poller.start()
+                    return
+            except BaseException:  # a signal handler's exception may end this call at any line
+                if setting.replace_with(new):  # it counts: it did before, or does now
+                    self.stop()
+                raise
 
     def stop(self) -> None:
         """Withdraw one request."""
@@ -129,11 +131,10 @@ class Poller:
         """
         try:
             self._starts.pop()  # atomic
+            self._thread.start()
         except IndexError:
             return
-        try:
-            self._thread.start()
-        except RuntimeError:
+        except BaseException:
             self._signal.set()
             raise
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 
 from ecs_role_creds.errors import CredentialsError
 from ecs_role_creds.flight import Flight, start_daemon_thread
@@ -21,8 +22,12 @@ IMPORT_LIMIT = 60.0
 FORK_LIMIT = 30.0
 """Seconds that a fork waits for the import, in case the importing thread waits for the forking."""
 
-_PACKAGES = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi"}
 _TRANSPORT = "ecs_role_creds.transport"
+# What it imports, with the optional ones: the importing thread waits for their import locks.
+# Not site: it imports code of the application (sitecustomize), and the HTTP client does without.
+_PACKAGES = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi"}
+_PACKAGES |= {"brotli", "brotlicffi", "zstandard", "simplejson", "OpenSSL", "cryptography", "h2"}
+_PACKAGES |= sys.stdlib_module_names - {"site"}
 
 _imports: dict[str, Flight[bool]] = {}
 _is_imported = False
@@ -45,8 +50,9 @@ def pending_import() -> Flight[bool] | None:
     flight = _imports.setdefault("import", Flight(_import))
     if flight.is_run_here or _is_inside_import():
         raise CredentialsError(
-            "Cannot fetch credentials from inside the import of the HTTP client (requests), for "
-            "example in a signal handler that interrupted it. Try again after the import."
+            "Cannot fetch credentials from inside the import of the HTTP client (requests) or of a "
+            "module that it needs, for example in a signal handler that interrupted it. Try again "
+            "after the import."
         )
     if not flight.is_launched and flight.is_started_here and not flight.launch(start_daemon_thread):
         flight.run()
@@ -81,7 +87,16 @@ def _is_inside_import() -> bool:
 
 
 def _before_fork() -> None:
-    _fork_has_lock.append(_lock.acquire(timeout=FORK_LIMIT))
+    has_lock, interruption = False, None
+    until = time.monotonic() + FORK_LIMIT
+    while not has_lock and (left := until - time.monotonic()) > 0:
+        try:
+            has_lock = _lock.acquire(timeout=left)
+        except BaseException as error:  # noqa: BLE001 (of a signal handler; it stops no fork)
+            interruption = error
+    _fork_has_lock.append(has_lock)
+    if interruption is not None:
+        raise interruption  # the interpreter prints it, and forks
 
 
 def _after_fork_in_parent() -> None:
@@ -91,12 +106,12 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock
+    if not _is_imported:
+        _imports.clear()
     if _fork_has_lock.pop():
         _lock.release()
     else:
         _lock = threading.RLock()
-    if not _is_imported:
-        _imports.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,7 +7,9 @@ here, too: none can stop a refresh or a poller.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import traceback
 import weakref
 from collections.abc import Callable
@@ -23,10 +25,21 @@ def log(level: int, message: str, *args: object, error: BaseException | None = N
     """Write a log record; an exception from a filter or handler goes to ``sys.stderr`` only."""
     try:
         logger.log(level, message, *args, exc_info=error)
-    except Exception:  # noqa: BLE001 (whatever the application raises)
+    except (Exception, SystemExit) as raised:  # noqa: BLE001 (whatever the application raises)
+        _pass_on_exit(raised)
         # As logging does for an exception in Handler.emit().
         if logging.raiseExceptions:
-            traceback.print_exc()
+            with contextlib.suppress(Exception):  # sys.stderr may be closed
+                traceback.print_exc()
+
+
+def _pass_on_exit(raised: BaseException) -> None:
+    """Raise a ``SystemExit`` again on the main thread, where a signal handler may have raised it.
+
+    On another thread it ends that thread only: here, the poller or the thread of a fetch.
+    """
+    if isinstance(raised, SystemExit) and threading.current_thread() is threading.main_thread():
+        raise raised
 
 
 class RotationCallbacks:
@@ -53,7 +66,8 @@ class RotationCallbacks:
         for callback in list(self._callbacks.values()):
             try:
                 callback(credentials)
-            except Exception as error:  # noqa: BLE001 (whatever the application raises)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (the application's)
+                _pass_on_exit(error)
                 log(logging.ERROR, "A callback of on_rotation() failed", error=error)
 
 

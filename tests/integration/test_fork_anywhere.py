@@ -136,6 +136,53 @@ def test_fork_while_another_thread_imports_the_http_client(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FORK_INTERRUPTED_DURING_THE_IMPORT = """
+    import importlib.abc, os, signal, sys, threading
+
+    class Slow(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, *_):
+            if name == "requests" and threading.current_thread() is not threading.main_thread():
+                is_importing.set()
+                while not is_interrupted.wait(0.01):
+                    os.kill(os.getpid(), signal.SIGUSR1)
+            return None
+
+    def interrupt(_, frame):
+        if frame is not None and frame.f_code.co_name == "_before_fork":
+            is_interrupted.set()
+            raise KeyboardInterrupt
+
+    is_importing, is_interrupted = threading.Event(), threading.Event()
+    signal.signal(signal.SIGUSR1, interrupt)
+    sys.meta_path.insert(0, Slow())
+
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+    provider = EcsRamRoleCredentialsProvider({endpoint!r}, deadline=20)
+    threading.Thread(target=provider.get_credentials, daemon=True).start()
+    assert is_importing.wait(60)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        provider.get_credentials()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    provider.get_credentials()
+"""
+
+
+def test_ctrl_c_while_a_fork_waits_for_the_import(server: FakeMetadataServer) -> None:
+    """Python forks nevertheless, after it has printed the exception."""
+    script = textwrap.dedent(FORK_INTERRUPTED_DURING_THE_IMPORT).replace(
+        "{endpoint!r}", f"endpoint={server.endpoint!r}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "KeyboardInterrupt" in done.stderr
+
+
 def test_a_fork_leaves_the_session_of_the_runtime_in_use(server: FakeMetadataServer) -> None:
     """It keeps its adapters and headers, and opens connections of its own."""
     import requests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import signal
@@ -100,6 +101,59 @@ def test_finalizer_on_the_fetching_thread_at_every_line(server: FakeMetadataServ
         else:
             assert server.is_valid(result)
     assert 50 / STEP < inside < line < MANY - STEP
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises, as that of SIGINT raises ``KeyboardInterrupt``."""
+
+
+def ended_at(line: int, call: Callable[[], object]) -> bool:
+    """Whether an exception ended a call at this line; ``False``: it has fewer lines."""
+
+    def handler() -> None:
+        raise Interrupt
+
+    try:
+        interrupted(line, call, handler)
+    except Interrupt:
+        return True
+    return False
+
+
+def ask_without_waiting(provider: EcsRamRoleCredentialsProvider) -> None:
+    with contextlib.suppress(CredentialsError):
+        provider.get_credentials_nowait()
+
+
+def test_exception_of_a_signal_handler_does_not_end_all_refreshes(
+    server: FakeMetadataServer,
+) -> None:
+    for line in range(1, MANY):
+        provider = cold_provider(server)
+        arrived = threading.Event()
+        provider.on_rotation(lambda _, arrived=arrived: arrived.set())
+        if not ended_at(line, lambda: ask_without_waiting(provider)):  # noqa: B023
+            break
+        ask_without_waiting(provider)  # fetches, if the one before does not
+        assert arrived.wait(LONG), f"at line {line}"
+    assert 10 < line < MANY
+
+
+def test_exception_of_a_signal_handler_leaves_polling_off_and_able_to_start(
+    server: FakeMetadataServer,
+) -> None:
+    counted: list[int] = []
+    for line in range(1, MANY):
+        provider = cold_provider(server)
+        if not ended_at(line, provider.start_polling):
+            break
+        counted.append(provider._polling.starts)
+        provider.start_polling()
+        assert provider.status().is_polling, f"at line {line}"
+        provider.stop_polling()
+    assert 10 < line < MANY
+    # The last line is the return: there, it has been started.
+    assert not any(counted[:-1])
 
 
 def test_signal_handler_that_stops_polling_while_it_is_started(server: FakeMetadataServer) -> None:

@@ -403,7 +403,9 @@ for _ in range(2):
     ecs_metadata.assert_no_requests()
 
 
-def test_a_call_from_inside_the_import_says_so() -> None:
+@pytest.mark.parametrize("module", ["requests", "http.cookiejar"])
+def test_a_call_from_inside_the_import_says_so(module: str) -> None:
+    """Of a part of the HTTP client, or of the standard library: both wait for each other."""
     import subprocess
 
     script = """
@@ -412,17 +414,21 @@ from ecs_role_creds import CredentialsError, get_credentials
 
 class Nosy:
     def find_spec(self, name, *_):
-        if name == "requests":
+        if name == sys.argv[1]:
             try:
                 get_credentials()
             except CredentialsError as error:
                 print(error)
 
 sys.meta_path.insert(0, Nosy())
-import requests
+__import__(sys.argv[1])
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script, module],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert "from inside the import of the HTTP client" in done.stdout, done.stderr
 
