@@ -118,7 +118,7 @@ def test_requests_with_valid_credentials(
     provider: EcsRamRoleCredentialsProvider,
     start_polling: Callable[[], None],
 ) -> None:
-    """They do not even wait for the refresh that is under way."""
+    """They do not even wait for the refresh that is in progress."""
 
     async def run() -> None:
         old = await provider.get_credentials_async()
