@@ -92,7 +92,7 @@ class SigningHttpClient(AsyncHttpClient):  # type: ignore[misc]
     def __init__(self, signer: SignAtSend, config: Config) -> None:
         self._signer = signer
         options = {name: getattr(config, name) for name in _TRANSPORT_OPTIONS}
-        self._transport = config.http_client or AioHttpClient(
+        self._transport: Any = config.http_client or AioHttpClient(
             **{name: value for name, value in options.items() if value}
         )
 

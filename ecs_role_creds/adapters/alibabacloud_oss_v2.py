@@ -109,7 +109,7 @@ def async_client(provider: Provider | None = None, **options: Any) -> AsyncClien
 
     source = RequestSigner(resolve(provider))
     own = {"credentials_provider": at_send.NoCredentials(), "retryer": _Retryer(source)}
-    configured = config(provider, **{**own, **options})
+    configured: Any = config(provider, **{**own, **options})  # its types know no asyncio client
     is_v1 = configured.signature_version == "v1"
     signer = (at_send.SignAtSendV1 if is_v1 else at_send.SignAtSendV4)(source)
     configured.http_client = at_send.SigningHttpClient(signer, configured)
