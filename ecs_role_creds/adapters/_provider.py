@@ -96,6 +96,13 @@ class RequestSigner:
         _signed.set((self, credentials))
         return credentials
 
+    def get_credentials_nowait(self) -> Credentials:
+        """The cached credentials; for providers without a cache of ours, as get_credentials()."""
+        ask = getattr(self._provider, "get_credentials_nowait", self._provider.get_credentials)
+        credentials: Credentials = ask()
+        _signed.set((self, credentials))
+        return credentials
+
     def last(self) -> Credentials:
         """The credentials of the request that this thread or task is signing now."""
         signer, credentials = _signed.get() or (None, None)

@@ -1,12 +1,14 @@
-"""alibabacloud-oss-v2: a configuration whose clients replace a refused token and try again.
+"""alibabacloud-oss-v2: configurations whose clients replace a refused token and try again.
 
 The clients take an :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` as
-``config.credentials_provider`` without it.
+``config.credentials_provider`` without it. The asyncio client then calls its blocking method on the
+event loop; that of
+:func:`async_client` awaits.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecs_role_creds.adapters._provider import Provider, RequestSigner, resolve
 
@@ -21,7 +23,10 @@ except ImportError as error:
         "pip install 'ecs-role-creds[oss-v2]'"
     ) from error
 
-__all__ = ["OssCredentialsProvider", "config"]
+if TYPE_CHECKING:
+    from alibabacloud_oss_v2.aio import AsyncClient
+
+__all__ = ["OssCredentialsProvider", "async_client", "config"]
 
 
 class OssCredentialsProvider(CredentialsProvider):  # type: ignore[misc]
@@ -50,7 +55,7 @@ class OssCredentialsProvider(CredentialsProvider):  # type: ignore[misc]
 
 
 def config(provider: Provider | None = None, **options: Any) -> Config:
-    """A configuration, for the client and for the asyncio client.
+    """A configuration for the client. For an asyncio client, use :func:`async_client`.
 
     A request whose token OSS refuses is signed with new credentials and sent again, within the
     attempts that the client makes anyway.
@@ -71,6 +76,44 @@ def config(provider: Provider | None = None, **options: Any) -> Config:
             raise TypeError(f"alibabacloud_oss_v2's Config has no attribute {name!r}")
         setattr(configured, name, value)
     return configured
+
+
+def async_client(provider: Provider | None = None, **options: Any) -> AsyncClient:
+    """An asyncio client that never blocks the event loop.
+
+    The SDK's own signs a request, by blocking calls, before it sends it. This one signs as it
+    sends, after ``await provider.get_credentials_async()``. It replaces refused tokens as clients
+    with :func:`config` do.
+
+    ``client.presign()`` sends nothing, so it has no place to wait: it uses the cached credentials,
+    and fails after the client's attempts if there are none.
+
+    >>> async def main() -> None:
+    ...     async with async_client(region="cn-hangzhou", use_internal_endpoint=True) as client:
+    ...         ...
+
+    Args:
+        provider: Where the credentials come from; the default one if left out.
+        options: As for :func:`config`.
+
+    Returns:
+        An ``alibabacloud_oss_v2.aio.AsyncClient``.
+
+    Raises:
+        ImportError: aiohttp is not installed.
+        TypeError: ``provider`` is not a provider.
+    """
+    from alibabacloud_oss_v2.aio import AsyncClient
+
+    from ecs_role_creds.adapters import _oss_v2_asyncio as at_send
+
+    source = RequestSigner(resolve(provider))
+    own = {"credentials_provider": at_send.NoCredentials(), "retryer": _Retryer(source)}
+    configured: Any = config(provider, **{**own, **options})  # its types know no asyncio client
+    is_v1 = configured.signature_version == "v1"
+    signer = (at_send.SignAtSendV1 if is_v1 else at_send.SignAtSendV4)(source)
+    configured.http_client = at_send.SigningHttpClient(signer, configured)
+    return AsyncClient(configured, signer=signer)
 
 
 class _Retryer(StandardRetryer):  # type: ignore[misc]

@@ -187,13 +187,22 @@ def _checked_clock(clock: Any) -> Callable[[], float]:
     return clock  # type: ignore[no-any-return]
 
 
+class RealAddressError(ConnectionRefusedError):
+    """The library's error ends in this advice, in place of its own for failed connections."""
+
+    advice = (
+        "The fixture points every provider without an explicit endpoint at a fake service, "
+        "including those built before the test."
+    )
+
+
 @contextlib.contextmanager
 def _real_address_guarded() -> Iterator[None]:
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 
     def refuse(address: Any) -> None:
         if isinstance(address, tuple) and address[0] in _REAL_ADDRESSES:
-            raise ConnectionRefusedError(
+            raise RealAddressError(
                 f"a test tried to reach the real metadata service at {REAL_ADDRESS}; "
                 "use the ecs_metadata fixture"
             )

@@ -37,7 +37,7 @@ EXTRAS = {
 BUILDERS = {
     "aiobotocore": ["session"],
     "alibabacloud_credentials": ["CredentialsProvider"],
-    "alibabacloud_oss_v2": ["OssCredentialsProvider", "config"],
+    "alibabacloud_oss_v2": ["OssCredentialsProvider", "config", "async_client"],
     "alibabacloud_tea_openapi": ["config"],
     "aliyunsdkcore": ["credential"],
     "botocore": ["credentials", "session"],

@@ -79,7 +79,9 @@ def test_samples_run(
 @pytest.mark.parametrize("page", pages_with("python test"))
 def test_sample_tests_pass(page: Path, tmp_path: Path) -> None:
     for number, fence in enumerate(fences(page, "python test")):
-        (tmp_path / f"test_sample_{number}.py").write_text(fence.code, encoding="utf-8")
+        named = re.match(r"# (\w+\.py)\n", fence.code)
+        file = named[1] if named else f"test_sample_{number}.py"
+        (tmp_path / file).write_text(fence.code, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:randomly", "-q", str(tmp_path)],
         cwd=tmp_path,

@@ -129,7 +129,12 @@ from ecs_role_creds.errors import MetadataUnreachableError
 def test_real(no_real_metadata):
     with pytest.raises(MetadataUnreachableError) as caught:
         EcsRamRoleCredentialsProvider().get_credentials()
-    assert "use the ecs_metadata fixture" in str(caught.value)
+    assert str(caught.value) == (
+        "No answer from the metadata service at http://100.100.100.200 (RealAddressError: a test "
+        "tried to reach the real metadata service at 100.100.100.200; use the ecs_metadata "
+        "fixture). The fixture points every provider without an explicit endpoint at a fake "
+        "service, including those built before the test."
+    )
 
 def test_fake(no_real_metadata, ecs_metadata):
     assert EcsRamRoleCredentialsProvider().get_credentials()

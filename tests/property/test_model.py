@@ -25,6 +25,7 @@ from ecs_role_creds.errors import (
     MetadataServiceError,
     MetadataUnreachableError,
     NoRoleAttachedError,
+    RoleMismatchError,
 )
 from ecs_role_creds.schedule import MIN_PAUSE
 from ecs_role_creds.state import State
@@ -285,6 +286,27 @@ class CacheModel(RuleBasedStateMachine):
             self.is_forced = True
         else:
             assert self.state is before
+
+    @rule(role_name=st.sampled_from([None, "another-role"]))
+    def refuse_credentials_of_a_role_that_is_gone(self, role_name: str | None) -> None:
+        """A definite answer ends refused credentials; that of a pinned role's end is one, too."""
+        self.recover()
+        self.wait_for_background()
+        self.clock.now = max(self.clock(), self.state.refusable_at)
+        refused = self.state.credentials
+        if refused is None or not self.is_valid(self.state, self.clock()):
+            return
+        self.service.trouble = (
+            NoRoleAttachedError("no role") if role_name is None else RoleMismatchError("another")
+        )
+        self.cache.invalidate(refused)
+        self.is_forced = True
+        self.get()
+        self.launcher.run_all()
+        assert self.state.credentials is None
+        assert not self.state.is_refused
+        with pytest.raises((NoRoleAttachedError, RoleMismatchError)):
+            self.cache.get()
 
     @rule()
     def ask_if_due(self) -> None:

@@ -6,6 +6,7 @@ an instance whose time of day jumps. ``MODEL_EXAMPLES`` sets how many courses ar
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support import Launcher
 
 from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
+from ecs_role_creds.errors import NoRoleAttachedError
 from ecs_role_creds.polling import MAX_NAP
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.state import Record, State
@@ -134,6 +136,26 @@ class ProviderModel(RuleBasedStateMachine):
             self.check(self.provider.get_credentials())
         else:
             self.forget()
+
+    @rule()
+    def refuse_after_the_role_was_detached(self) -> None:
+        """The metadata service confirms the refusal, so nobody gets the credentials any more."""
+        self.get()
+        self.launcher.run_all()
+        state = self.provider._cache.record.state
+        if state.credentials is None or not self.has_valid() or self.clock() < state.refusable_at:
+            return
+        self.service.recover()
+        self.service.detach()
+        self.service.expire()
+        self.provider.invalidate(state.credentials)
+        with contextlib.suppress(CredentialsError):
+            self.provider.get_credentials()
+        self.launcher.run_all()
+        with pytest.raises(NoRoleAttachedError):
+            self.provider.get_credentials()
+        assert self.provider.health().condition == "no-credentials"
+        assert self.provider.status().expires_in == 0
 
     def forget(self) -> None:
         """A refusal may go unheeded, soon after the last: then the dead ones are served on."""

@@ -137,11 +137,19 @@ def oss_v2_sync(*, heals: bool = False) -> Build:
     return build
 
 
+def oss_v2_async_client(
+    oss: RecordingOss, provider: Provider, heals: bool
+) -> oss_v2_aio.AsyncClient:
+    if heals:
+        return alibabacloud_oss_v2.async_client(provider, region=oss.region, endpoint=oss.endpoint)
+    return oss_v2_aio.AsyncClient(oss_v2_config(oss, provider, heals))
+
+
 def oss_v2_async(*, heals: bool = False) -> BuildAsync:
     @contextlib.asynccontextmanager
     async def build(metadata: FakeMetadataServer, provider: Provider) -> AsyncIterator[AsyncClient]:
         with RecordingOss(metadata) as oss:
-            async with oss_v2_aio.AsyncClient(oss_v2_config(oss, provider, heals)) as client:
+            async with oss_v2_async_client(oss, provider, heals) as client:
 
                 async def call() -> None:
                     await client.put_object(
