@@ -2,8 +2,8 @@
 
 :class:`MetadataClient` decides what to request, :mod:`ecs_role_creds.retries` sends each request
 and retries it, :mod:`ecs_role_creds.transport` does the I/O, and
-:mod:`ecs_role_creds.role_document` validates the role document. Comments mark facts about the service as documented by Alibaba
-Cloud, or as inferred from the clients that talk to it.
+:mod:`ecs_role_creds.role_document` validates the role document. Comments mark facts about the
+service as documented by Alibaba Cloud, or as inferred from the clients that talk to it.
 """
 
 from __future__ import annotations

@@ -39,9 +39,10 @@ class Settings(NamedTuple):
         endpoint: The metadata service, ``http://HOST[:PORT]``.
         deadline: The maximum number of seconds that a caller without valid credentials waits.
         disable_imds_v1: Whether normal mode (IMDSv1) is disabled.
-        session_token_ttl: The requested life of a session token (hardening mode, IMDSv2), in seconds.
-        is_disabled: Whether this process must not use the service. Only set for settings from another
-            process: in this process, :meth:`resolve` raises.
+        session_token_ttl: The requested life of a session token of the hardening mode (IMDSv2), in
+            seconds.
+        is_disabled: Whether this process must not use the service. Only set for settings from
+            another process: in this process, :meth:`resolve` raises.
     """
 
     role_name: str | None = None
