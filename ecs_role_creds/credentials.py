@@ -11,7 +11,7 @@ _FIELDS = ("access_key_id", "access_key_secret", "security_token", "expiration",
 
 
 class Credentials:
-    """The credentials of an instance RAM role, as one snapshot: its parts always belong together.
+    """The credentials of an instance RAM role, as one snapshot: all parts belong to one token.
 
     Client SDKs read credentials in two ways, and this class serves both: attributes
     (``access_key_id``, ...; alibabacloud-oss-v2 and the ``alibabacloud_*`` product SDKs) and
@@ -21,14 +21,14 @@ class Credentials:
     copying returns the object itself; pickling is refused.
 
     Args:
-        access_key_id: The AccessKey id; ``STS.`` and more.
+        access_key_id: The AccessKey id; it starts with ``STS.``.
         access_key_secret: The AccessKey secret.
-        security_token: The STS security token that has to go along with the two.
-        expiration: The moment they end, as an aware datetime, by the service's clock. Kept in UTC.
+        security_token: The STS security token, sent together with the other two.
+        expiration: When they expire by the service's clock, as an aware datetime. Stored in UTC.
         role_name: The RAM role they belong to.
-        expires_at: The same end as a reading of ``clock``. Left out, it is worked out from
-            ``expiration`` and the instance's time of day.
-        clock: What ``expires_in()`` reads, in seconds.
+        expires_at: The same time on ``clock``. By default it is calculated from ``expiration`` and
+            the instance's time of day.
+        clock: The clock that ``expires_in()`` reads, in seconds.
 
     Raises:
         ValueError: ``expiration`` has no time zone.
@@ -58,7 +58,7 @@ class Credentials:
     ) -> None:
         if expiration.tzinfo is None:
             raise ValueError("expiration has no time zone; pass an aware datetime, in UTC")
-        # It is printed with a Z, here and by the code that it is passed on to.
+        # It is printed with a Z, here and by client SDKs.
         expiration = expiration.astimezone(timezone.utc)
         if expires_at is None:
             expires_at = clock() + (expiration - utc_now()) / timedelta(seconds=1)
@@ -69,21 +69,21 @@ class Credentials:
         object.__setattr__(self, "_expires_at", expires_at)
 
     def expires_in(self) -> float:
-        """Seconds left before these credentials expire; 0 once they have.
+        """Seconds until these credentials expire; 0 after that.
 
-        Whatever is signed with them dies with them, presigned URLs included. The service's own
-        clock counts, whatever the instance's says, so up to a second less is told than there is:
-        the service tells its time in whole seconds.
+        Everything signed with them expires too, including presigned URLs. The service's clock is
+        used, not the instance's. The service sends its time in whole seconds, so the result can be
+        up to one second too small.
         """
         left: float = self._expires_at - self._clock()  # type: ignore[attr-defined]
         return max(0.0, left)
 
     def is_expired(self) -> bool:
-        """Whether ``expires_in()`` has come down to 0."""
+        """Whether ``expires_in()`` is 0."""
         return self.expires_in() <= 0.0
 
     def has_keys(self) -> bool:
-        """Whether there is something to sign with; always so. alibabacloud-oss-v2 asks."""
+        """Whether there are keys to sign with; always true. alibabacloud-oss-v2 calls it."""
         return True
 
     def get_access_key_id(self) -> str:
@@ -99,11 +99,11 @@ class Credentials:
         return self.security_token
 
     def get_provider_name(self) -> str:
-        """``provider_name``; alibabacloud-credentials asks, and sends it along."""
+        """``provider_name``; alibabacloud-credentials calls it and sends the name."""
         return self.provider_name
 
     def is_same_token(self, other: Credentials) -> bool:
-        """Whether the service issued both in one go: an AccessKey id names one STS token."""
+        """Whether both are the same STS token: each token has its own AccessKey id."""
         return self.access_key_id == other.access_key_id
 
     def _identity(self) -> tuple[object, ...]:

@@ -1,8 +1,8 @@
-"""What can go wrong, by what a caller can do about it.
+"""The errors of this library, one class for each kind of failure.
 
-Everything here is a :class:`CredentialsError`. Each message says what happened and what to do
-next, and holds no secret; the error from below is chained as ``__cause__``, without the frames
-that could still show a secret, and not at all where it quotes the answer.
+All are subclasses of :class:`CredentialsError`. Each message says what happened and what to do,
+and contains no secret. The original error is chained as ``__cause__``, without the frames that
+could show a secret. It is not chained if it quotes the response.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = [
 
 
 class CredentialsError(Exception):
-    """No credentials could be had. The base of every error of this library."""
+    """No credentials are available. The base class of every error of this library."""
 
     retry_after: float | None = None
-    """Seconds the service asked to be left alone, where it did (its ``Retry-After``)."""
+    """Seconds to wait before the next request, if the service sent ``Retry-After``."""
 
     def fresh(self) -> CredentialsError:
-        """A copy to raise.
+        """Return a copy that is safe to raise.
 
-        One failure is shared by many callers and remembered between them; an exception object
-        that is raised twice collects the tracebacks of both.
+        The original is cached and shared between threads; an exception object that is raised twice
+        collects both tracebacks.
         """
         twin = copy.copy(self)
         twin.__cause__ = self.__cause__
@@ -41,29 +41,29 @@ class CredentialsError(Exception):
 
 
 class ConfigurationError(CredentialsError, ValueError):
-    """An argument or an environment variable has a value that cannot be used.
+    """An argument or an environment variable has an invalid value.
 
     Attributes:
-        source: The name of the argument or of the variable.
+        source: The name of the argument or variable.
     """
 
     source: str = ""
 
 
 class MetadataDisabledError(CredentialsError):
-    """The environment forbids this process to ask the metadata service."""
+    """The environment forbids this process to use the metadata service."""
 
 
 class MetadataUnreachableError(CredentialsError):
-    """Nothing answered in time: not on an ECS instance, or a firewall in between."""
+    """No response in time: this is not an ECS instance, or a firewall blocks the service."""
 
 
 class MetadataServiceError(CredentialsError):
-    """The metadata service answered that it cannot serve now (429, 5xx).
+    """The metadata service returned a temporary error (429, 5xx).
 
     Attributes:
         status: The HTTP status.
-        retry_after: Seconds to wait, where the service said so.
+        retry_after: Seconds to wait, if the service sent them.
     """
 
     status: int = 0
@@ -74,11 +74,11 @@ class NoRoleAttachedError(CredentialsError):
 
 
 class RoleMismatchError(CredentialsError):
-    """The instance has another RAM role than the one named.
+    """The instance has a different RAM role than the requested one.
 
     Attributes:
         requested: The role the provider was given.
-        attached: The role the instance has, where the service told.
+        attached: The role the instance has, if known.
     """
 
     requested: str = ""
@@ -86,7 +86,7 @@ class RoleMismatchError(CredentialsError):
 
 
 class AccessRefusedError(CredentialsError):
-    """The metadata service refused to answer this process (401, 403).
+    """The metadata service refused the request (401, 403).
 
     Attributes:
         status: The HTTP status.
@@ -96,8 +96,8 @@ class AccessRefusedError(CredentialsError):
 
 
 class MalformedResponseError(CredentialsError):
-    """The answer is not what a metadata service sends; none of it was believed."""
+    """The response is not valid for a metadata service; none of it was used."""
 
 
 class CredentialsExpiredError(CredentialsError):
-    """The service handed out credentials that have already expired."""
+    """The service returned credentials that have already expired."""

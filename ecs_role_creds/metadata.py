@@ -1,9 +1,9 @@
 """The metadata service's protocol: session token, role name, role document.
 
-:class:`MetadataClient` asks, :mod:`ecs_role_creds.retries` sends each request,
-:mod:`ecs_role_creds.transport` carries the bytes, and :mod:`ecs_role_creds.role_document` decides
-what to believe of a role document. Comments mark facts about the service as documented by Alibaba
-Cloud, or as inferred from the clients that talk to it.
+:class:`MetadataClient` decides what to request, :mod:`ecs_role_creds.retries` sends each request
+and retries it, :mod:`ecs_role_creds.transport` does the I/O, and
+:mod:`ecs_role_creds.role_document` validates the role document. Comments mark facts about the
+service as documented by Alibaba Cloud, or as inferred from the clients that talk to it.
 """
 
 from __future__ import annotations
@@ -43,27 +43,28 @@ TTL_HEADER = "X-aliyun-ecs-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aliyun-ecs-metadata-token"  # noqa: S105 (a header's name)
 
 SESSION_TOKEN_SHARE = 0.95
-"""How much of a session token's life is used, so that none expires on its way."""
+"""The share of a session token's life that is used, so that none expires during a request."""
 
 _NO_TOKEN = ""  # in place of a session token: the service has the normal mode only
 _NO_HARDENING_MODE = (403, 404, 405)  # 404 seen in clients' sources, the others inferred
 
-_VISIBLE = re.compile(r"[\x21-\x7e]+")  # goes into HTTP headers as it is
+_VISIBLE = re.compile(r"[\x21-\x7e]+")  # sent in HTTP headers unchanged
 _MAX_SESSION_TOKEN = 4096
 
 
 class MetadataClient:
     """Fetches the instance RAM role's credentials.
 
-    Hardening mode (IMDSv2) first, and its session token is reused until it expires; normal mode
-    (IMDSv1) only where the service does not know the hardening mode. One fetch at a time.
+    Tries the hardening mode (IMDSv2) first and reuses its session token until it expires. Uses the
+    normal mode (IMDSv1) only if the service does not support the hardening mode. Not for concurrent
+    use: run one fetch at a time.
 
     Args:
         settings: Which service, which role, which modes.
-        session: The HTTP session to use; by default one of its own, built at the first request.
-        clock: Reads seconds, for time limits and the credentials' end.
+        session: The HTTP session to use; by default its own, created at the first request.
+        clock: Reads seconds, for time limits and for the credentials' expiration.
         wall_clock: The instance's time of day, used if the service does not send its own.
-        sleep: Waits, between two tries.
+        sleep: Waits between two attempts.
         random: Draws from [0, 1), for the length of that wait.
     """
 
@@ -87,23 +88,23 @@ class MetadataClient:
         self._warned_of_normal_mode = False
         self._session_tokens = self._no_session_tokens()
         self.mode: str | None = None
-        """``"hardening"`` or ``"normal"``, as last found; ``None`` before."""
+        """``"hardening"`` or ``"normal"``, as last detected; ``None`` before the first request."""
 
     def pending_import(self) -> Flight[bool] | None:
         """Return the import of the HTTP client that :meth:`fetch` needs; ``None`` if it is done."""
         return preload.pending_import()
 
     def fetch(self, until: float) -> Credentials:
-        """Ask for the role's current credentials.
+        """Fetch the role's current credentials.
 
         Args:
-            until: The clock's reading by which everything has to be done.
+            until: The deadline, as a reading of the clock.
 
         Returns:
-            Credentials that are complete, valid, and of the role asked for.
+            Complete, valid credentials of the requested role.
 
         Raises:
-            CredentialsError: One of its kinds, by what was wrong.
+            CredentialsError: The subclass tells the kind of failure.
         """
         if self._settings.is_disabled:
             raise MetadataDisabledError(DISABLED_MESSAGE)
@@ -111,7 +112,7 @@ class MetadataClient:
         role_name = self._settings.role_name or self._discover_role(limits)
         asked_at, answer = self._get(ROLE_PATH + role_name, limits)
         if answer.status == 404 and self._settings.role_name is None:
-            # The role was changed between the two requests: once more.
+            # The role was changed between the two requests: try once more.
             role_name = self._discover_role(limits)
             asked_at, answer = self._get(ROLE_PATH + role_name, limits)
         if answer.status == 404:
@@ -120,17 +121,17 @@ class MetadataClient:
         return self._read_credentials(answer, role_name, asked_at)
 
     def take_warning(self) -> str | None:
-        """Return what the last fetch found worth a warning, once: a fetch itself does not log."""
+        """Return the last fetch's warning, once; a fetch itself does not log."""
         warning, self._warning = self._warning, None
         return warning
 
     def forget_connections(self) -> None:
-        """Leave connections and session token to the parent process, in a forked child."""
+        """Drop connections and session token in a forked child; the parent keeps them."""
         self._requests.forget_connections()
         self.mode = None
         self._session_tokens = self._no_session_tokens()
 
-    # What to ask, and what an answer's status means.
+    # Requests, and the meaning of each status.
 
     def _discover_role(self, limits: Limits) -> str:
         _, answer = self._get(ROLE_PATH, limits)
@@ -148,7 +149,7 @@ class MetadataClient:
                 "instance, then try again."
             )
         if not is_role_name(role_name):
-            del role_name  # not to be quoted: it may be the credentials
+            del role_name  # do not quote it: it may be the credentials
             raise MalformedResponseError(
                 "Expected a role name from the metadata service, but got "
                 f"{len(answer.body)} bytes that are not a valid name. {CHECK_ADDRESS}"
@@ -156,7 +157,7 @@ class MetadataClient:
         return role_name
 
     def _raise_no_such_role(self, requested: str, limits: Limits) -> NoReturn:
-        attached = self._discover_role(limits)  # raises where there is none at all
+        attached = self._discover_role(limits)  # raises if there is no role
         if attached == requested:
             raise MalformedResponseError(
                 f"The metadata service names the role {attached!r}, but returned 404 for its "
@@ -256,7 +257,7 @@ class MetadataClient:
         ttl = SESSION_TOKEN_SHARE * self._settings.session_token_ttl
         return TTLCache(maxsize=1, ttl=ttl, timer=self._clock)
 
-    # What is believed.
+    # Validation.
 
     def _read_credentials(self, answer: Answer, role_name: str, asked_at: float) -> Credentials:
         document = parse_role_document(answer.body)

@@ -1,4 +1,4 @@
-"""The role document: what is believed of it, and how long its credentials live. Pure functions."""
+"""Validates the role document, and calculates how long its credentials live. No I/O."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ecs_role_creds.clock import Clock
 from ecs_role_creds.credentials import Credentials
 
 MAX_LIFE = timedelta(hours=12)
-"""The longest session a role can have (documented): a service whose Date is nonsense must not
-make credentials seem to live for decades."""
+"""The longest session a role can have (documented). It limits the effect of a wrong Date header,
+which could make credentials seem to live for decades."""
 
 _MAX_LENGTHS = {"AccessKeyId": 128, "AccessKeySecret": 256, "SecurityToken": 16384}
-_VISIBLE = re.compile(r"[\x21-\x7e]+")  # goes into HTTP headers as it is
-_CODE = re.compile(r"[A-Za-z.]+")  # too poor for a secret
+_VISIBLE = re.compile(r"[\x21-\x7e]+")  # sent in HTTP headers unchanged
+_CODE = re.compile(r"[A-Za-z.]+")  # secrets contain other characters too
 _EXPIRATION = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)Z", re.ASCII)
 
 
 class RoleDocument:
-    """The parts of a role document that are believed. Shows nothing of them."""
+    """The validated parts of a role document. Its ``repr`` shows none of them."""
 
     __slots__ = ("access_key_id", "access_key_secret", "expiration", "security_token")
 
@@ -31,7 +31,7 @@ class RoleDocument:
         self.expiration = expiration
 
     def credentials(self, role_name: str, expires_at: float, clock: Clock) -> Credentials:
-        """The document as credentials of a role, ending at a reading of the clock."""
+        """The document as credentials of a role, which expire at ``expires_at`` on the clock."""
         return Credentials(
             self.access_key_id,
             self.access_key_secret,
@@ -44,11 +44,11 @@ class RoleDocument:
 
 
 def parse_role_document(body: bytes) -> RoleDocument | str:
-    """Read a role document, believing nothing unseen.
+    """Validate a role document.
 
     Returns:
-        The document; or, where it is not one, what is wrong with it in words that quote none of
-        it. Nothing is raised: the frames of a raised error would keep the secrets in view.
+        The document; or, if it is not valid, a description of the problem that quotes no secret.
+        Nothing is raised, because the frames of an error would contain the secrets.
     """
 
     try:
@@ -66,11 +66,11 @@ def parse_role_document(body: bytes) -> RoleDocument | str:
         if not isinstance(value, str):
             return f"it has no {key}"
         if not 1 <= len(value) <= most or not _VISIBLE.fullmatch(value):
-            return f"its {key} is empty, too long, or holds a character that no key has"
+            return f"its {key} is empty, too long, or contains an invalid character"
     expiration = _parse_expiration(document.get("Expiration"))
     if expiration is None:
-        return "its Expiration is no time of the form 2024-11-08T09:44:50Z"
-    # LastUpdated may be missing or nonsense (seen in the documentation): it is not read at all.
+        return "its Expiration is not a time of the form 2024-11-08T09:44:50Z"
+    # LastUpdated is not read: it may be missing or wrong (seen in the documentation).
     return RoleDocument(
         document["AccessKeyId"],
         document["AccessKeySecret"],
@@ -82,13 +82,13 @@ def parse_role_document(body: bytes) -> RoleDocument | str:
 def remaining_life(
     expiration: datetime, service_time: datetime | None, wall_clock: datetime
 ) -> timedelta:
-    """How long credentials live from the moment their request was sent, at the least.
+    """The minimum life of credentials, counted from when their request was sent.
 
     Args:
-        expiration: Theirs.
-        service_time: The time of day by the service, to the second. It counts where it is known,
-            since the instance's clock may be wrong; a whole second is taken off for the fraction.
-        wall_clock: The time of day by the instance.
+        expiration: When the credentials expire.
+        service_time: The service's time, in whole seconds. Used if it is known, because the
+            instance's clock may be wrong; one second is subtracted for the unknown fraction.
+        wall_clock: The instance's time of day.
     """
     if service_time is None:
         life = expiration - wall_clock

@@ -1,4 +1,4 @@
-"""Where a provider's settings come from: arguments, then the environment, then defaults."""
+"""A provider's settings, from arguments, then the environment, then defaults."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ _AUTHORITY_PATTERN = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\
 
 
 class Settings(NamedTuple):
-    """Everything that tells one provider from another: hashable, and free of secrets.
+    """The settings of a provider. Hashable; contains no secrets.
 
     Build it with :meth:`resolve`, which validates. Providers with equal settings share one cache.
 
     Attributes:
-        role_name: The role the instance is expected to have; ``None``: whichever it has.
+        role_name: The role the instance must have; ``None``: any role.
         endpoint: The metadata service, ``http://HOST[:PORT]``.
-        deadline: Seconds that a caller without valid credentials waits at the most.
-        disable_imds_v1: Whether normal mode (IMDSv1) is ruled out.
-        session_token_ttl: Seconds a session token of the hardening mode (IMDSv2) is asked for.
-        is_disabled: Whether this process must not ask the service; only where settings arrive from
-            another process, since :meth:`resolve` raises.
+        deadline: The maximum number of seconds that a caller without valid credentials waits.
+        disable_imds_v1: Whether normal mode (IMDSv1) is disabled.
+        session_token_ttl: The requested life of a session token of the hardening mode (IMDSv2), in
+            seconds.
+        is_disabled: Whether this process must not use the service. Only set for settings from
+            another process: in this process, :meth:`resolve` raises.
     """
 
     role_name: str | None = None
@@ -62,7 +63,7 @@ class Settings(NamedTuple):
         session_token_ttl: int = MAX_SESSION_TOKEN_TTL,
         environ: Mapping[str, str] | None = None,
     ) -> Settings:
-        """Settle every setting now: the argument, else the environment, else the default.
+        """Determine every setting: the argument, else the environment, else the default.
 
         An environment variable that is set but empty counts as not set.
 
@@ -77,7 +78,8 @@ class Settings(NamedTuple):
             environ: The environment; the process's own by default.
 
         Raises:
-            ConfigurationError: A value cannot be used; the message names where it came from.
+            ConfigurationError: A setting has an invalid value. The message names the argument or
+                environment variable.
             MetadataDisabledError: ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` is ``true``.
         """
         environ = os.environ if environ is None else environ
@@ -101,10 +103,10 @@ class Settings(NamedTuple):
         )
 
     def arriving(self, environ: Mapping[str, str] | None = None) -> Settings:
-        """These settings in another process, after pickling, with what is forbidden there.
+        """Return these settings for another process, after unpickling.
 
-        What is forbidden in the process they come from stays forbidden, the normal mode at least;
-        ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` is a matter of each process.
+        If either process disables the normal mode, it stays disabled.
+        ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` applies to each process separately.
 
         Args:
             environ: The environment; the process's own by default.
@@ -120,7 +122,7 @@ class Settings(NamedTuple):
 
 
 def is_role_name(text: str) -> bool:
-    """Whether a RAM role can have this name, and a URL path can hold it unharmed."""
+    """Whether this is a valid RAM role name that is also safe in a URL path."""
     return _ROLE_NAME_PATTERN.fullmatch(text) is not None and text not in (".", "..")
 
 
@@ -159,11 +161,11 @@ def _role_name(value: object, source: str) -> str:
 
 
 def _endpoint(value: object, source: str) -> str:
-    from urllib.parse import urlsplit  # a tenth of the package's import time, and seldom needed
+    from urllib.parse import urlsplit  # a tenth of the import time, and rarely needed
 
     allowed = f"write it as http://HOST or http://HOST:PORT, like {DEFAULT_ENDPOINT}"
     if "@" in str(value) or "%40" in str(value):
-        # There may be a password before the @, wherever a parser would see it: not to be shown.
+        # Do not show the value: there may be a password before the @.
         raise _refuse(source, "not shown: it has a user name in it", allowed)
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise _refuse(source, value, allowed)
@@ -186,7 +188,7 @@ def _deadline(value: object) -> float:
     allowed = f"pass a number of seconds, more than 0 and at most {MAX_DEADLINE:g}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _refuse("deadline", value, allowed)
-    if not 0 < value <= MAX_DEADLINE:  # nor is NaN
+    if not 0 < value <= MAX_DEADLINE:  # also refuses NaN
         raise _refuse("deadline", value, allowed)
     return float(value)
 

@@ -174,7 +174,7 @@ def test_a_late_refusal_leaves_newer_credentials_alone(
     with build(ecs_metadata, provider) as (service, call):
         call()
         ecs_metadata.expire()
-        service.when_refused = provider.refresh  # another thread's, while the answer is under way
+        service.when_refused = provider.refresh  # another thread's, during the response
         with contextlib.suppress(Exception):
             call()
         call()

@@ -103,7 +103,7 @@ CASES: dict[str, tuple[Spoil, type[CredentialsError], str]] = {
         AccessRefusedError,
         "401",
     ),
-    "hardening mode demanded, and not to be had": (
+    "hardening mode demanded, and not available": (
         lambda server: server.fail(403),
         AccessRefusedError,
         "hardening mode",

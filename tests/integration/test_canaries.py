@@ -84,7 +84,7 @@ def session_token(server: FakeMetadataServer) -> str:
     return server.requests[-1].headers["x-aliyun-ecs-metadata-token"]
 
 
-# Ways to look at an object. Each is given one and tells all that is to be seen.
+# Ways to inspect an object. Each takes an object and returns all the text that it shows.
 
 
 def told(error: BaseException) -> str:
@@ -96,7 +96,7 @@ def told(error: BaseException) -> str:
 def walked(root: object) -> str:
     """As debuggers unfold it: attributes, slots, items and chained errors, level by level.
 
-    Credentials are not unfolded: whoever does that asks for the secrets.
+    Credentials are not expanded: code that reads their attributes asks for the secrets.
     """
     shown: list[str] = []
     kept: list[object] = []  # so that no id is used twice

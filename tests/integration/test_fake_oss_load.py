@@ -87,7 +87,7 @@ def test_resumable_transfers_with_interruptions(
     assert oss.objects["pictures"]["large"].content == large.read_bytes()
     assert oss.objects["pictures"].uploads == {}
     parts = [one.status for one in oss.requests if one.kind == "upload-part"]
-    # Resumed: parts are sent once, but for those under way at an interruption.
+    # Resumed: parts are sent once, except those in progress at an interruption.
     assert SIZE // PART <= parts.count(200) <= SIZE // PART + 4
     assert parts.count(500) >= 1
     assert transferred(download, lambda: oss.reset(on="get-object", times=1)) > 1
@@ -184,4 +184,4 @@ def test_memory_is_bounded_by_what_is_stored(oss: FakeOss, bucket: Any) -> None:
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert after - before < 2.5 * len(content)  # one object, and what is under way
+    assert after - before < 2.5 * len(content)  # one object, and the part in progress

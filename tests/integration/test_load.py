@@ -116,7 +116,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 def is_held_up(provider: EcsRamRoleCredentialsProvider) -> bool:
-    """Whether a fetch is under way that the service does not answer."""
+    """Whether a fetch is in progress that the service does not answer."""
     status = provider.status()
     return status.is_refreshing and status.failures == 0
 

@@ -142,7 +142,7 @@ class Traffic:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """No request is under way inside the block."""
+        """No request is in progress inside the block."""
         self._may_ask.clear()
         with contextlib.ExitStack() as stack:
             stack.callback(self._may_ask.set)

@@ -61,6 +61,6 @@ def test_nothing_grows() -> None:
         grown = tracemalloc.get_traced_memory()[0] - memory
         tracemalloc.stop()
         assert grown < 1024 * 1024
-        assert threading.active_count() <= threads + 1  # a fetch may be under way
+        assert threading.active_count() <= threads + 1  # a fetch may be in progress
         assert len(os.listdir("/proc/self/fd")) <= files + 1
         print(f"{provider.status().rotations} rotations, {grown} bytes grown")

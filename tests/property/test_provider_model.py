@@ -39,7 +39,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class LauncherForWaiters(Launcher):
-    """Keeps work for later, unless whoever starts it is about to wait for it."""
+    """Keeps work for later, unless the caller that starts it is about to wait for it."""
 
     def __init__(self, will_wait: Callable[[], bool]) -> None:
         super().__init__()
@@ -122,8 +122,8 @@ class ProviderModel(RuleBasedStateMachine):
 
     @rule()
     def refuse(self) -> None:
-        """The service ends the credentials before their time, and says so to whoever uses them."""
-        # What is handed out now: a poller may have replaced what somebody got before.
+        """The service ends the credentials early, and refuses requests that use them."""
+        # The current ones: a poller may have replaced those that a caller got before.
         self.get()
         self.launcher.run_all()
         try:

@@ -22,7 +22,7 @@ class Service(Protocol):
 
     @property
     def refused(self) -> Sequence[object]:
-        """The requests that were not believed."""
+        """The requests that were refused."""
 
     def signers(self) -> list[str | None]:
         """The AccessKey ids that requests were signed with; ``None`` for one that was refused."""

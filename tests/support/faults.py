@@ -168,7 +168,7 @@ CLOSING_IN_USE = Fault(
     needs_socket=True,
 )
 NO_ROTATION = Fault(
-    "the same document for ever",
+    "the same document forever",
     lambda service: setattr(service, "rotation_paused", True),
     lambda service: setattr(service, "rotation_paused", False),
     CredentialsExpiredError,
@@ -322,9 +322,9 @@ class Recovery(NamedTuple):
     """What came after a fault.
 
     Attributes:
-        was_fetching: Whether a fetch was under way at the fault's end.
-        pending: Seconds from the end until the service might be asked: the back-off under way, or
-            the one that the fetch under way led to (that one's length alone, where time leaps).
+        was_fetching: Whether a fetch was in progress at the fault's end.
+        pending: Seconds from the end until the service might be asked: the current backoff, or the
+            one after the fetch in progress (only its length, if the clock jumps).
         failed: Fetches that failed after the end.
         took: Seconds from the end until there were new credentials; 0 where they had come before,
             ``None`` where they did not come.
@@ -421,7 +421,7 @@ class _Callers:
             for both in zip(self._tallies, self._calling, strict=True)
         ]
         self.valid_until = inf
-        """Up to when the credentials of the beginning are valid at the least."""
+        """The initial credentials are valid until then, or longer."""
         self.valid_from = inf
         """From when on there were valid ones again."""
         self.has_failed = False
@@ -641,7 +641,7 @@ class _Course:
         """From its end until there are new credentials."""
         status = self._subject.status
         if status is None:
-            time.sleep(0.2)  # whoever was held up is served
+            time.sleep(0.2)  # callers that were waiting get their result
             return None
         ended = now()
         latest = status()

@@ -84,7 +84,7 @@ class Ticker:
 
 
 def has_unanswered_fetch(provider: EcsRamRoleCredentialsProvider) -> bool:
-    """Whether a fetch is under way, and none before it has failed for want of an answer."""
+    """Whether a fetch is in progress, and none before it has failed without a response."""
     status = provider.status()
     return status.is_refreshing and status.failures == 0
 

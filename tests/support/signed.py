@@ -58,7 +58,7 @@ class SignedService(LoopbackServer):
         self.received: list[Request] = []
         """Every request, oldest first."""
         self.refused: list[str] = []
-        """The error codes of those that were not believed."""
+        """The error codes of the requests that were refused."""
         self.denies = False
         """Whether nothing is allowed to anybody."""
         self.when_refused: Callable[[], object] = lambda: None

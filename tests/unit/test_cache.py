@@ -170,7 +170,7 @@ def test_callers_are_served_while_the_next_ones_are_fetched(
     assert len(launcher.waiting) == 1
     assert cache.is_refreshing
     assert source.fetches == 1
-    # While the fetch is under way the hot path serves, which costs nothing.
+    # During the fetch the hot path returns the cached credentials, which costs nothing.
     assert clock() < cache.record.hot_until
 
     launcher.run_all()

@@ -331,7 +331,7 @@ def test_role_changed_between_two_requests(
     assert fetch(client, clock).role_name == "new-role"
 
 
-# What is believed
+# Validation
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The poller ends with whoever asked for it, and belongs to one process."""
+"""A poller ends with the provider that started it, and belongs to one process."""
 
 from __future__ import annotations
 

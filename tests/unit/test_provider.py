@@ -337,7 +337,7 @@ def test_cancelling_one_waiter_leaves_the_others(ecs_metadata: FakeMetadataServe
             await tasks[0]
         assert tasks[0].cancelled()
         assert not any(task.done() for task in tasks[1:])
-        # A thread waits for a response that is under way; the loop must stay free.
+        # A thread waits for a response in progress; the loop must stay free.
         await asyncio.to_thread(ecs_metadata.recover)
         assert len({id(one) for one in await asyncio.gather(*tasks[1:])}) == 1
 

@@ -1,7 +1,7 @@
-"""What the metadata service does, without a socket: a request in, an answer out.
+"""The behavior of the metadata service, without a socket: takes a request, returns a response.
 
 Behaviour is marked as documented by Alibaba Cloud, or as inferred from the clients that talk to
-the service. Where it is only inferred, it is an option with the likelier default.
+the service. Inferred behavior is an option; the default is the more likely one.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ class FakeMetadataService(Faults[PathKind]):
             Longer ones are rotated 30 minutes before expiration.
         no_hardening_status: What a PUT for a session token is answered where the hardening mode
             does not exist: 404, or 403 or 405 (inferred).
-        region_id: Told at its path, as are the next two.
-        instance_id: See there.
-        owner_account_id: See there.
+        region_id: The region id that the service returns.
+        instance_id: The instance id that the service returns.
+        owner_account_id: The account id that the service returns.
         clock: The service's time, in seconds since the epoch.
         seed: Makes tokens the same in every run.
 
     Raises:
-        ValueError: An argument cannot be; the message says what can.
+        ValueError: An argument is invalid; the message says what is allowed.
     """
 
     fault_kinds = get_args(PathKind)
@@ -111,7 +111,8 @@ class FakeMetadataService(Faults[PathKind]):
         self.issued: list[IssuedCredentials] = []
         """All credentials issued, oldest first."""
         self.rotation_paused = False
-        """Whether the same document is handed out for ever, past its expiration too."""
+        """Whether rotation is off: the same document is returned without limit, even after it
+        expires."""
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 (fakes)
         self._lock = threading.RLock()

@@ -45,7 +45,7 @@ def _part_shown(number: int, part: Part) -> str:
 
 
 def list_multipart_uploads(call: Call) -> Response:
-    """List the uploads under way by key and id, in pages."""
+    """List the uploads in progress by key and id, in pages."""
     bucket, shown = call.bucket, names_shown(call)
     prefix, delimiter = short_parameter(call, "prefix"), short_parameter(call, "delimiter")
     key_marker, id_marker = short_parameter(call, "key-marker"), call.query.get("upload-id-marker")

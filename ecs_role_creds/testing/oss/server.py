@@ -44,8 +44,8 @@ class OssRequest(NamedTuple):
         status: The status it was answered with; 0 where the connection was reset instead.
         code: OSS's name for what was wrong; ``None`` if nothing was.
         time: When, by the authority's clock.
-        kind: What it was for, as faults call it: ``get-object``, ..., or ``other``.
-        is_refused: Whether its signature was not believed, or its signer lacks the permission.
+        kind: The operation, named as for faults: ``get-object``, ..., or ``other``.
+        is_refused: Whether its signature or token was rejected, or its role lacks the permission.
     """
 
     method: str
@@ -69,7 +69,7 @@ class FakeOss(OssFaults, LoopbackServer):
     Args:
         authority: Who issued the credentials: a
             :class:`~ecs_role_creds.testing.FakeMetadataServer`, or what ``fake_metadata`` returns.
-        buckets: The names of the buckets to begin with.
+        buckets: The names of the buckets that exist at the start.
         region: The region that clients must sign for with version 4.
         port: Where to listen; 0: any free port.
         host: The address to listen at.
@@ -77,7 +77,7 @@ class FakeOss(OssFaults, LoopbackServer):
 
     Raises:
         TypeError: ``buckets`` is a string.
-        ValueError: OSS does not take the name of a bucket, or ``region`` is none.
+        ValueError: OSS does not accept the name of a bucket, or ``region`` is invalid.
     """
 
     max_body = 5 * 2**30  # documented
@@ -112,7 +112,7 @@ class FakeOss(OssFaults, LoopbackServer):
 
     @property
     def refused(self) -> list[OssRequest]:
-        """The requests whose signature was not believed, or whose signer lacks the permission."""
+        """The requests whose signature or token was rejected, or whose role lacks permission."""
         return [one for one in self.requests if one.is_refused]
 
     def put(self, bucket: str, key: str, content: bytes | str, **headers: str) -> StoredObject:
@@ -248,7 +248,7 @@ class FakeOss(OssFaults, LoopbackServer):
 
 
 class _UnbelievedError(RefusedError):
-    """The signature was not believed."""
+    """The signature or the security token was rejected."""
 
 
 def _take_apart(endpoint: str, request: Request) -> Received:
@@ -266,6 +266,6 @@ def _take_apart(endpoint: str, request: Request) -> Received:
 
 
 def _context_of(received: Received) -> dict[str, str]:
-    """What the conditions of policies look at."""
+    """The values that the conditions of policies check."""
     prefix = received.query.get("prefix")
     return {} if prefix is None else {"oss:Prefix": prefix}

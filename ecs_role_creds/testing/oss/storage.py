@@ -1,4 +1,4 @@
-"""What a fake OSS stores: buckets, objects, and multipart uploads under way."""
+"""What a fake OSS stores: buckets, objects, and multipart uploads in progress."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class StoredObject:
 
     @cached_property
     def etag(self) -> str:
-        """In quotes; the MD5 of the content for objects put in one go."""
+        """In quotes; the MD5 of the content for objects put with one request."""
         return f'"{self.etag_of_parts or md5_of(self.content).hex().upper()}"'
 
     @cached_property
@@ -106,7 +106,7 @@ class Bucket(MutableMapping[str, StoredObject]):
         acl: Its ACL.
         storage_class: Of objects that name none.
         created_at: When it was created.
-        uploads: The multipart uploads under way, by upload id.
+        uploads: The multipart uploads in progress, by upload id.
     """
 
     def __init__(self, name: str, created_at: datetime | None = None) -> None:
@@ -244,13 +244,13 @@ class Part:
 
 @dataclass
 class Upload:
-    """A multipart upload under way.
+    """A multipart upload in progress.
 
     Attributes:
         key: The object it will make.
         upload_id: Its id.
         draft: The object without its content: headers, tags, storage class.
-        is_sequential: Whether parts have to come in order.
+        is_sequential: Whether parts must be uploaded in order.
         parts: Those uploaded so far, by number.
     """
 

@@ -68,7 +68,7 @@ def on_oss(**options: Any) -> Build:
                 fs.pipe_file("bucket/folder/key", CONTENT)
                 assert fs.cat_file("bucket/folder/key") == CONTENT
 
-            # aiooss2 0.2.11 cannot upload with today's aiohttp, whoever signs.
+            # aiooss2 0.2.11 cannot upload with today's aiohttp, with any signer.
             def read_what_oss2_wrote() -> None:
                 auth = oss2.ProviderAuth(provider)
                 oss2.Bucket(auth, oss.endpoint, "bucket").put_object("folder/key", CONTENT)

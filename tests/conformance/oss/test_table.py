@@ -72,7 +72,7 @@ def test_unknown_parameter(operation: Operation, oss: FakeOss, auth: Any) -> Non
 
 @every_operation
 def test_presigned(operation: Operation, oss: FakeOss, auth: Any) -> None:
-    """A presigned URL is believed for every operation, and for that one only."""
+    """A presigned URL is accepted for its own operation only; every operation is tested."""
     path, headers = PATHS[operation.level], headers_of(operation)
     url = presigned_url(oss, auth, operation.method, path, params_of(operation), headers)
     requests.request(operation.method, url, headers=headers, timeout=60)
