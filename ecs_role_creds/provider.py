@@ -322,7 +322,7 @@ class EcsRamRoleCredentialsProvider:
     def _pause_before_retry(self, error: CredentialsError, until: float) -> float:
         """Return the seconds until the next attempt; raise the error if there is no time left."""
         now = self._clock()
-        if now >= until or isinstance(error, MetadataDisabledError):
+        if not now < until or isinstance(error, MetadataDisabledError):  # NaN ends it, too
             raise error
         return min(max(MIN_PAUSE, self._cache.latest().state.ask_at - now), until - now)
 

@@ -47,6 +47,19 @@ def test_wait_ends_with_the_last_failure(ecs_metadata: FakeMetadataServer) -> No
         provider.wait(0)
 
 
+def test_wait_for_no_number_of_seconds_ends(ecs_metadata: FakeMetadataServer) -> None:
+    ecs_metadata.detach()
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        assert len(naps) < 10
+
+    provider = EcsRamRoleCredentialsProvider(runtime=Runtime(clock=MovableClock(), sleep=sleep))
+    with pytest.raises(NoRoleAttachedError):
+        provider.wait(float("nan"))
+
+
 def test_wait_async(ecs_metadata: FakeMetadataServer) -> None:
     provider = EcsRamRoleCredentialsProvider(deadline=LONG)
     assert ecs_metadata.is_valid(asyncio.run(provider.wait_async(LONG)))
