@@ -485,10 +485,12 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 def _without_frames(error: _Error) -> _Error:
     """Drop the tracebacks of an error and its causes: their frames still show the secrets."""
-    link: BaseException | None = error
+    links: list[BaseException | None] = [error]
     seen: set[int] = set()
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__
+    while links:
+        link = links.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            link.__traceback__ = None
+            links += [link.__cause__, link.__context__]
     return error

@@ -24,10 +24,11 @@ FORK_LIMIT = 30.0
 
 _TRANSPORT = "ecs_role_creds.transport"
 # What it imports, with the optional ones: the importing thread waits for their import locks.
-# Not site: it imports code of the application (sitecustomize), and the HTTP client does without.
 _PACKAGES = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi"}
 _PACKAGES |= {"brotli", "brotlicffi", "zstandard", "simplejson", "OpenSSL", "cryptography", "h2"}
-_PACKAGES |= sys.stdlib_module_names - {"site"}
+# Not site: it imports code of the application (sitecustomize), and the HTTP client does without.
+_STANDARD = sys.stdlib_module_names - {"site"}
+_STANDARD_FOLDER = os.path.dirname(os.__file__) + os.sep
 
 _imports: dict[str, Flight[bool]] = {}
 _is_imported = False
@@ -81,9 +82,18 @@ def _is_inside_import() -> bool:
     while frame := frame.f_back:  # type: ignore[assignment]
         if frame.f_code.co_name == "_find_and_load":
             name = frame.f_locals.get("name", "")
-            if name == _TRANSPORT or name.partition(".")[0] in _PACKAGES:
+            package = name.partition(".")[0]
+            if name == _TRANSPORT or package in _PACKAGES:
+                return True
+            if package in _STANDARD and not _is_of_application(name):
                 return True
     return False
+
+
+def _is_of_application(name: str) -> bool:
+    """Whether a module with a standard name is the application's own, such as its secrets.py."""
+    origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
+    return origin is not None and os.sep in origin and not origin.startswith(_STANDARD_FOLDER)
 
 
 def _before_fork() -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
@@ -451,3 +452,44 @@ def test_nothing_is_left_open(ecs_metadata: FakeMetadataServer) -> None:
     holder.provider.get_credentials()  # type: ignore[attr-defined]
     del holder
     gc.collect()  # a ResourceWarning would fail this test
+
+
+def test_a_module_of_the_application_may_have_a_standard_name(
+    ecs_metadata: FakeMetadataServer, tmp_path: Path
+) -> None:
+    import subprocess
+
+    (tmp_path / "secrets.py").write_text(
+        "from ecs_role_creds import get_credentials\nprint(get_credentials().role_name)\n"
+    )
+    (tmp_path / "app.py").write_text("import secrets\n")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "app.py")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "app-role\n", done.stderr
+
+
+def test_neither_a_cause_nor_a_context_keeps_its_frames(clock: MovableClock) -> None:
+    def defect() -> Exception:
+        try:
+            try:
+                raise ValueError("context")
+            except ValueError:
+                raise KeyError("defect") from OSError("cause")
+        except KeyError as error:
+            return error
+
+    cache = build_cache(ScriptedSource(defect()), clock)
+    with pytest.raises(CredentialsError, match="unexpected KeyError"):
+        cache.get()
+    failure = cache.latest().state.failure
+    assert failure is not None
+    (cause,) = (failure.__cause__,)
+    assert cause is not None
+    for link in (cause, cause.__cause__, cause.__context__):
+        assert link is not None
+        assert link.__traceback__ is None
