@@ -111,8 +111,7 @@ class FakeMetadataService(Faults[PathKind]):
         self.issued: list[IssuedCredentials] = []
         """All credentials issued, oldest first."""
         self.rotation_paused = False
-        """Whether rotation is off: the same document is returned without limit, even after it
-        expires."""
+        """Whether rotation is off, so that the same document is returned even after it expires."""
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 (fakes)
         self._lock = threading.RLock()
