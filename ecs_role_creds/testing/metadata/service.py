@@ -111,8 +111,7 @@ class FakeMetadataService(Faults[PathKind]):
         self.issued: list[IssuedCredentials] = []
         """All credentials issued, oldest first."""
         self.rotation_paused = False
-        """Whether rotation is off: the same document is returned without limit, even after it
-        expires."""
+        """Whether rotation is off, so that the same document is returned even after it expires."""
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 (fakes)
         self._lock = threading.RLock()
@@ -141,7 +140,7 @@ class FakeMetadataService(Faults[PathKind]):
 
     @property
     def role(self) -> str | None:
-        """The role attached; ``None``: none is."""
+        """The attached role; ``None`` if there is none."""
         return self._role
 
     @property
@@ -157,7 +156,7 @@ class FakeMetadataService(Faults[PathKind]):
 
     @property
     def mode(self) -> Mode:
-        """Which modes the service answers in; may be switched at any time."""
+        """The modes that the service supports; you can change it at any time."""
         return self._mode
 
     @mode.setter
@@ -167,12 +166,12 @@ class FakeMetadataService(Faults[PathKind]):
         self._mode: Mode = mode
 
     def now(self) -> datetime:
-        """The service's time of day; a skewed ``Date`` does not change it."""
+        """The service's time; ``skew_date()`` does not change it."""
         return datetime.fromtimestamp(self._clock(), timezone.utc)
 
     @property
     def clock(self) -> Callable[[], float]:
-        """The service's clock, as it was given."""
+        """The service's clock, as passed to the constructor."""
         return self._clock
 
     def advance(self, seconds: float) -> None:
@@ -201,7 +200,7 @@ class FakeMetadataService(Faults[PathKind]):
             self._role = _checked_role(role)
 
     def detach(self) -> None:
-        """Detach the role. What was issued stays valid to its own end."""
+        """Detach the role. Credentials already issued stay valid until they expire."""
         with self._lock:
             self._role = self._current = None
 
@@ -213,7 +212,7 @@ class FakeMetadataService(Faults[PathKind]):
             self.attach(role)
 
     def rotate(self) -> IssuedCredentials:
-        """Issue new credentials now. The old ones stay valid to their own end.
+        """Issue new credentials now. The old ones stay valid until they expire.
 
         Raises:
             ValueError: No role is attached.
@@ -225,7 +224,7 @@ class FakeMetadataService(Faults[PathKind]):
             return self._current
 
     def expire(self) -> None:
-        """End all credentials issued so far now. The next request gets new ones."""
+        """Expire all credentials issued so far. The next request gets new ones."""
         with self._lock:
             now = datetime.fromtimestamp(math.floor(self._clock()), timezone.utc)
             self.issued = [one._replace(expiration=min(one.expiration, now)) for one in self.issued]
@@ -255,12 +254,12 @@ class FakeMetadataService(Faults[PathKind]):
         )
 
     def transcript(self) -> str:
-        """The whole exchange so far, for people to read."""
+        """The whole exchange so far, as readable text."""
         lines = [f"  {number}. {one}" for number, one in enumerate(self.requests, 1)]
         return "\n".join(lines) or "  (no request)"
 
     def assert_requests(self, *expected: str) -> None:
-        """Check what was asked, in order, as ``"METHOD /path"``.
+        """Check the requests, in order, as ``"METHOD /path"``.
 
         Raises:
             AssertionError: Something else was; shows the whole exchange.
@@ -274,7 +273,7 @@ class FakeMetadataService(Faults[PathKind]):
             )
 
     def assert_no_requests(self) -> None:
-        """Check that nothing was asked."""
+        """Check that there were no requests."""
         self.assert_requests()
 
     # What the service does.
