@@ -68,6 +68,7 @@ _OTHER_PACKAGES = [
 ]
 # Type aliases and protocols, which signatures show by name.
 _ALIASES = [
+    "AsyncClient",
     "Authority",
     "Clock",
     "Condition",
