@@ -22,7 +22,8 @@ test-all: $(VENV)/all-pythons.stamp
 FILESYSTEMS := .venv-filesystems
 
 test-filesystems: $(FILESYSTEMS)/filesystems.stamp
-	$(FILESYSTEMS)/bin/python -m pytest -n auto tests/clients/filesystems tests/clients/test_adapters.py
+	$(FILESYSTEMS)/bin/python -m pytest -n auto tests/clients/filesystems tests/clients/test_adapters.py \
+		tests/conformance/oss/test_ossfs.py
 
 $(FILESYSTEMS)/filesystems.stamp: pyproject.toml
 	$(PYTHON) -m venv $(FILESYSTEMS)
