@@ -239,13 +239,20 @@ def _administrator(environ: Mapping[str, str]) -> Any:
     """What alibabacloud-credentials' default chain finds.
 
     Its first place is the environment, which it reads when it is imported. That is too early for
-    programs that set variables of their own, so that place is looked at here.
+    programs that set variables of their own, so that place is looked at here. Its last place, the
+    instance's role, is left out: whoever wants that role to change roles says so (as_instance).
     """
     client = _import("alibabacloud_credentials.client").Client
     key_id = environ.get("ALIBABA_CLOUD_ACCESS_KEY_ID")
     secret = environ.get("ALIBABA_CLOUD_ACCESS_KEY_SECRET")
     if not key_id or not secret:
-        return client()
+        settings = _import("alibabacloud_credentials.utils.auth_util")
+        before = settings.environment_ecs_metadata_disabled
+        settings.environment_ecs_metadata_disabled = "true"
+        try:
+            return client()  # builds the chain
+        finally:
+            settings.environment_ecs_metadata_disabled = before
     token = environ.get("ALIBABA_CLOUD_SECURITY_TOKEN")
     config = _import("alibabacloud_credentials.models").Config(
         type="sts" if token else "access_key",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -80,3 +84,27 @@ def test_the_environment_is_read_when_it_is_asked_for(fake: FakeOpenApi) -> None
     wrong = {**fake.environment, "ALIBABA_CLOUD_SECURITY_TOKEN": "fake-security-token-x"}
     error = failure(connect_from_environment(environ=wrong, **where))
     assert error.code == "InvalidSecurityToken.MismatchWithAccessKey"
+
+
+def test_the_role_of_the_instance_is_used_on_request_only(tmp_path: Path) -> None:
+    """Without the administrator's credentials no metadata service is asked, whatever its address."""
+    script = """
+import socket
+def refuse(self, address):
+    print("CONNECTS TO", address)
+    raise OSError("refused by the test")
+socket.socket.connect = refuse
+from ecs_role_creds.cli import main
+print("exit", main(["role", "show", "app-role", "--region", "cn-hangzhou"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+    )
+    assert done.stdout == "exit 1\n"
+    assert "pass --as-instance" in done.stderr
+    assert "Traceback" not in done.stderr
