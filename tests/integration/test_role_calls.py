@@ -87,7 +87,7 @@ def test_the_environment_is_read_when_it_is_asked_for(fake: FakeOpenApi) -> None
 
 
 def test_the_role_of_the_instance_is_used_on_request_only(tmp_path: Path) -> None:
-    """Without the administrator's credentials no metadata service is asked, whatever its address."""
+    """Without the credentials of an administrator, no metadata service is asked."""
     script = """
 import socket
 def refuse(self, address):
