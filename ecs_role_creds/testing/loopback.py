@@ -64,7 +64,15 @@ class LoopbackServer:
         if self._listener is not None:
             raise RuntimeError("the server is running already")
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        self._listener = socket.create_server(self._address, family=family, backlog=1024)
+        try:
+            self._listener = socket.create_server(self._address, family=family, backlog=1024)
+        except (OSError, OverflowError) as error:
+            host, port = self._address
+            reason = getattr(error, "strerror", None) or error
+            raise OSError(
+                f"cannot listen on port {port} of {host}: {reason}. Choose another port, or 0 for "
+                "any free one"
+            ) from error
         self._pid = os.getpid()
         self._calm = threading.Event()
         _running.add(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,3 +86,20 @@ def test_bad_use_is_explained(arguments: list[str], message: str) -> None:
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["fake-metadata", "fake-oss"])
+@pytest.mark.parametrize("port", ["in use", "99999"])
+def test_a_port_that_cannot_be_used(command: str, port: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        number = str(other.getsockname()[1]) if port == "in use" else port
+        done = subprocess.run(
+            [sys.executable, "-m", "ecs_role_creds", command, "--port", number],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"cannot listen on port {number}" in done.stderr
+    assert "Choose another port, or 0 for any free one" in done.stderr
