@@ -345,6 +345,13 @@ def failed_by(server: FakeMetadataServer, spoil: Spoil, kind: type[CredentialsEr
             server.attach("app-role")
 
 
+ODD_ENDPOINTS = {
+    "a slash in the endpoint's password": "http://user:fake/password@127.0.0.1",
+    "a number sign in the endpoint's password": "http://user:fake#password@127.0.0.1",
+    "an endpoint without a scheme": "user:fake-password@127.0.0.1",
+}
+
+
 def failed_without_asking() -> dict[str, Failure]:
     """Errors that no answer leads to."""
 
@@ -362,6 +369,10 @@ def failed_without_asking() -> dict[str, Failure]:
             caught(lambda: build("http://user:fake-password@127.0.0.1")), None
         ),
         "disabled": Failure(disabled, None),
+        **{
+            name: Failure(caught(lambda: build(endpoint)), None)  # noqa: B023 (called here)
+            for name, endpoint in ODD_ENDPOINTS.items()
+        },
     }
 
 
@@ -417,7 +428,7 @@ def test_no_object_is_left_out(course: Course) -> None:
     assert sorted(course.objects) == sorted(OBJECTS)
 
 
-WITHOUT_ASKING = ["nobody there", "a password in the endpoint", "disabled"]
+WITHOUT_ASKING = ["nobody there", "a password in the endpoint", "disabled", *ODD_ENDPOINTS]
 
 
 @pytest.mark.parametrize("name", [*SPOILS, *WITHOUT_ASKING])
@@ -426,6 +437,20 @@ def test_errors_show_no_secret(course: Course, name: str) -> None:
     assert type(error) is SPOILS.get(name, (None, type(error)))[1]
     for one in (error, error.fresh()):
         assert leaks(course.canaries, one, ERROR_VIEWS) == {}
+
+
+@pytest.mark.parametrize("name", SPOILS)
+def test_remembered_failures_keep_no_frames(course: Course, name: str) -> None:
+    """Their frames would hold the answer until the next failure or success."""
+    provider = course.failures[name].provider
+    assert provider is not None
+    links: list[BaseException | None] = [provider._cache.latest().state.failure]
+    assert links[0] is not None
+    while links:
+        link = links.pop()
+        if link is not None:
+            assert link.__traceback__ is None
+            links += [link.__cause__, link.__context__]
 
 
 @pytest.mark.parametrize("name", SPOILS)
