@@ -240,7 +240,7 @@ def _administrator(environ: Mapping[str, str]) -> Any:
 
     Its first place is the environment, which it reads when it is imported. That is too early for
     programs that set variables of their own, so that place is looked at here. Its last place, the
-    instance's role, is left out: whoever wants that role to change roles says so (as_instance).
+    instance's role, is left out: as_instance asks for it.
     """
     client = _import("alibabacloud_credentials.client").Client
     key_id = environ.get("ALIBABA_CLOUD_ACCESS_KEY_ID")
