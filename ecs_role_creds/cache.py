@@ -151,7 +151,7 @@ class CredentialsCache:
 
     def start_if_due(self) -> None:
         """Begin a fetch in the background if it is time to; does not wait."""
-        record = self.latest()
+        record = self._without_lost_flight()
         if record.flight is not None or not record.state.is_due(self._clock()):
             return
         mine, is_started = object(), False
@@ -210,11 +210,13 @@ class CredentialsCache:
 
     def reset_after_fork(self) -> None:
         """In a forked child: keep the credentials, and leave everything else to the parent."""
+        while not self._leave_to_parent(self.latest()):
+            pass
+
+    def _leave_to_parent(self, record: Record) -> bool:
         self._starting = {}
         self._source.forget_connections()
-        now, draw = self._clock(), self._random()
-        while not self._replace(record := self.latest(), record.state.after_fork(now, draw), None):
-            pass
+        return self._replace(record, record.state.after_fork(self._clock(), self._random()), None)
 
     # One call, step by step.
 
@@ -329,6 +331,9 @@ class CredentialsCache:
         while True:
             record = self.latest()
             flight = record.flight
+            if flight is not None and flight.is_from_parent:
+                self._leave_to_parent(record)  # forked by native code, without the hooks
+                continue
             if flight is None or self._clock() < flight.started_at + 2 * self._deadline:
                 return record
             if not flight.drop():

@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from support import documents
 from support.interruptions import STEP, interrupted, interrupted_elsewhere
+from support.plain_http import wait_until
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.provider import Runtime
@@ -225,3 +227,78 @@ def test_the_interrupted_call_goes_on_in_the_child(server: FakeMetadataServer) -
         _, status = os.waitpid(children[0], 0)
         assert os.waitstatus_to_exitcode(status) == 0, f"at line {line}"
     assert 50 < line < MANY - 2 * STEP
+
+
+def test_a_session_that_cannot_be_renewed_keeps_no_other_cache_from_its_reset(
+    server: FakeMetadataServer,
+) -> None:
+    import requests
+
+    class Unusable(requests.Session):
+        def __getattribute__(self, name: str) -> object:
+            if os.getpid() != parent:
+                raise RuntimeError("this session belongs to the parent")
+            return super().__getattribute__(name)
+
+    parent = os.getpid()
+    unusable = [
+        EcsRamRoleCredentialsProvider(endpoint=server.endpoint, runtime=Runtime(session=Unusable()))
+        for _ in range(20)
+    ]
+    for one in unusable:
+        one.get_credentials()
+    provider = cold_provider(server)
+    before = documents(server)
+    server.hang(on="document", times=1)
+    refreshing = threading.Thread(target=provider.refresh, daemon=True)
+    refreshing.start()
+    wait_until(lambda: documents(server) > before)
+    assert in_child(lambda: is_reset(provider))() == 0
+    server.recover()
+    refreshing.join(LONG)
+
+
+def is_reset(provider: EcsRamRoleCredentialsProvider) -> None:
+    """Whether the fetch of the parent is gone, and one of this process succeeds."""
+    assert not provider.status().is_refreshing
+    assert provider.refresh() is provider.get_credentials()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks with the C library")
+@pytest.mark.parametrize("call", ["get_credentials", "refresh", "get_credentials_nowait"])
+def test_a_fork_by_native_code_that_calls_no_hook(server: FakeMetadataServer, call: str) -> None:
+    """Amid a fetch. The child begins one of its own; the parent's never ends there."""
+    script = f"""
+        import ctypes, os, threading, time
+        from ecs_role_creds import CredentialsError, EcsRamRoleCredentialsProvider
+
+        fork = ctypes.PyDLL(None).fork
+        provider = EcsRamRoleCredentialsProvider(deadline=20.0)
+        provider._cache.import_http_client(60.0)
+        threading.Thread(target=provider.refresh, daemon=True).start()
+        while input() != "fork":
+            pass
+        child = fork()
+        if child == 0:
+            until = time.monotonic() + 60
+            while True:
+                try:
+                    credentials = provider.{call}()
+                    break
+                except CredentialsError:
+                    assert {call!r} == "get_credentials_nowait" and time.monotonic() < until
+                    time.sleep(0.01)
+            os._exit(0 if not credentials.is_expired() else 1)
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status))
+    """
+    server.hang(on="document", times=1)
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=os.environ | {"ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT": server.endpoint},
+        stdin=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(lambda: documents(server) > 0)
+        process.communicate("fork\n", timeout=LONG)
+    assert process.returncode == 0
