@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support import documents
-from support.interruptions import STEP, interrupted, interrupted_elsewhere
+from support.interruptions import STEP, Interruption, interrupted, interrupted_elsewhere
 from support.plain_http import wait_until
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
@@ -63,23 +63,40 @@ def cold_provider(server: FakeMetadataServer) -> EcsRamRoleCredentialsProvider:
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [interrupted, interrupted_elsewhere], ids=["caller", "fetcher"])
 def test_fork_at_every_line_of_the_first_fetch(
-    server: FakeMetadataServer, where: Callable[..., object]
+    server: FakeMetadataServer, where: Callable[..., Interruption]
 ) -> None:
     forks = 0
     for line in range(1 + random.randrange(3 * STEP), MANY, 3 * STEP):
-        provider = cold_provider(server)
-        happened = where(
-            line,
-            provider.get_credentials,
-            in_child(lambda: use_in_child(provider)),  # noqa: B023
-        )
-        assert server.is_valid(provider.get_credentials())
-        if not happened.has_happened:  # type: ignore[attr-defined]
+        status = fork_at(server, where, line)
+        if status is not None and status < 0:
+            # Once in many thousand forks amid threads, the interpreter itself aborts in the child
+            # ("corrupted double-linked list"). A defect of this package would do so again.
+            status = fork_at(server, where, line)
+        if status is None:
             break
-        assert happened.is_over.wait(LONG)  # type: ignore[attr-defined]
-        assert happened.results == [0], f"at line {line}"  # type: ignore[attr-defined]
+        assert status == 0, f"at line {line}"
         forks += 1
     assert 10 / STEP < forks < MANY / (3 * STEP) - 1
+
+
+def fork_at(
+    server: FakeMetadataServer, where: Callable[..., Interruption], line: int
+) -> int | None:
+    """Fork at a line of the first fetch.
+
+    Returns:
+        The child's exit status; ``None`` if the fetch has fewer lines.
+    """
+    provider = cold_provider(server)
+    fork = in_child(lambda: use_in_child(provider))
+    happened = where(line, provider.get_credentials, fork)
+    assert server.is_valid(provider.get_credentials())
+    if not happened.has_happened:
+        return None
+    assert happened.is_over.wait(LONG)
+    (status,) = happened.results
+    assert isinstance(status, int), status
+    return status
 
 
 def use_in_child(provider: EcsRamRoleCredentialsProvider) -> None:

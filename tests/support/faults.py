@@ -273,7 +273,8 @@ class WatchedFetches:
         if (callers := self._callers) is None:
             return
         calls = callers.calls()
-        while not callers.have_called_since(calls):
+        # Nobody is served while the callers are paused.
+        while not (callers.have_called_since(calls) or callers.are_paused):
             if callers.wait_for_a_fetch():
                 self.waited_for += 1
                 return
@@ -464,6 +465,10 @@ class _Callers:
                     return True
                 frame = frame.f_back
         return False
+
+    @property
+    def are_paused(self) -> bool:
+        return not self._may_call.is_set()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -671,8 +676,9 @@ class _Course:
             _wait_until(lambda: not status().is_refreshing, patience)
             latest = status()
             failed = max(0, latest.failures - failures)
-            pending = latest.next_request_in
+            pending = 0.0
             if latest.rotations == self._rotations:
+                pending = latest.next_request_in
                 leap(pending)
         self.failed_fetches = max(self.failed_fetches, failures)
         if latest.rotations == self._rotations:
