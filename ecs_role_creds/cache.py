@@ -124,7 +124,7 @@ class CredentialsCache:
         )
 
     def refresh(self) -> Credentials:
-        """Fetch now, or join the fetch under way, and return what it brought.
+        """Fetch now, or join the fetch in progress, and return its credentials.
 
         Raises:
             CredentialsError: The fetch failed. Credentials that are still valid are kept.
@@ -205,7 +205,7 @@ class CredentialsCache:
 
     @property
     def is_refreshing(self) -> bool:
-        """Whether a fetch is under way."""
+        """Whether a fetch is in progress."""
         return self.latest().flight is not None
 
     def reset_after_fork(self) -> None:
@@ -406,7 +406,7 @@ class CredentialsCache:
         self._report(before, after, outcome, now)
 
     def _report(self, before: State, after: State, outcome: Outcome, now: float) -> None:
-        """Write log records and call back. No fetch is under way, so anything may be asked."""
+        """Write log records and call back. The fetch is over: handlers may use the provider."""
         warning = self._source.take_warning()
         if warning is not None:
             log(logging.WARNING, "%s", warning)
