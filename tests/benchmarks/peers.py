@@ -25,7 +25,6 @@ from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import boottime
 from ecs_role_creds.provider import forget_shared
 from ecs_role_creds.schedule import Lifetime
-from ecs_role_creds.state import Record
 
 ROLE = "app-role"
 PATH = "/latest/meta-data/ram/security-credentials/"
@@ -103,11 +102,12 @@ def _ours(endpoint: str, _: bool) -> Subject:
     cache: CredentialsCache = provider._cache
 
     def age(left: float) -> None:
-        with cache._lock:
-            now = boottime()
+        is_done = False
+        while not is_done:
+            record, now = cache.latest(), boottime()
             life = Lifetime(now - 6 * HOUR + left, now + left)
-            state = cache.record.state._replace(life=life, ask_at=now)
-            cache.record = Record(state, state.ask_at)
+            state = record.state._replace(life=life, ask_at=now)
+            is_done = cache._replace(record, state, record.flight)
 
     return Subject(provider.get_credentials, age)
 

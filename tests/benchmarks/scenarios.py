@@ -38,6 +38,7 @@ from peers import (
     fresh_start,
 )
 from report import Bars, Lines, Section, seconds
+from seldom import seldom
 from sidecar import get_start, serve
 from signing import signed_request
 
@@ -686,6 +687,7 @@ ALL: tuple[Callable[[Scale], Section], ...] = (
     per_refresh,
     herd,
     many_providers,
+    seldom,
     rotation,
     outage,
     faults,
