@@ -146,8 +146,8 @@ def faults_beyond(scale: Scale) -> Section:
         "faults-beyond",
         "Faults that outlast the credentials",
         f"The same with {NEARLY_OVER:g} s of life left; the fault lasts {lasts:g} s, or until a "
-        "caller has an error. After their end callers wait for one attempt, for the deadline of "
-        f"2 s at the most, and get its error; later ones get it at once. {WHAT}",
+        "caller has an error. After their end callers wait for one attempt, up to the "
+        f"deadline of 2 s, and get its error; later ones get it at once. {WHAT}",
         [
             "the service is / does",
             "calls",
