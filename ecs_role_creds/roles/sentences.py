@@ -36,12 +36,12 @@ SENTENCES: Mapping[str, str] = {
         "i-bp1example."
     ),
     "InvalidInstanceId.NotFound": (
-        "{subject} was not found. Check the id and --region. You also need permission to see the "
+        "{subject} was not found. Check the id and `--region`. You also need permission to see the "
         "instance."
     ),
     "InstanceHasRole": (
         "{subject} already has another role, and an instance can have only one. Use `role change`, "
-        "or pass --replace."
+        "or pass `--replace`."
     ),
     "InvalidHttpEndpoint.NotSupported": (
         "ECS rejected the HttpEndpoint setting of {subject}. The instance may not support metadata "
@@ -61,7 +61,7 @@ SENTENCES: Mapping[str, str] = {
         "The metadata access policy of {subject} no longer exists. Set another one first."
     ),
     "InvalidRegionId.NotFound": (
-        "The region does not exist ({subject}). Check --region; an example is cn-hangzhou."
+        "The region does not exist ({subject}). Check `--region`; an example is cn-hangzhou."
     ),
     "InvalidNetworkType.NotFound": (
         "ECS rejected the network type in the request ({subject}). Please report this as a bug."
@@ -85,7 +85,7 @@ SENTENCES: Mapping[str, str] = {
         "ECS rejected the role name as the value of a tag ({subject}). Choose another name."
     ),
     "InvalidResourceId.NotFound": (
-        "{subject} was not found. Check the id and --region. You also need permission to see the "
+        "{subject} was not found. Check the id and `--region`. You also need permission to see the "
         "instance."
     ),
     "NumberExceed.Tags": (
@@ -106,7 +106,7 @@ SENTENCES: Mapping[str, str] = {
         "RAM rejected the length of the policy name ({subject}). Use 1 to 128 characters."
     ),
     "InvalidParameter.PolicyType": (
-        "RAM rejected the policy type ({subject}). Pass --type System or --type Custom."
+        "RAM rejected the policy type ({subject}). Pass `--type System` or `--type Custom`."
     ),
     "InvalidParameter.PolicyDocument.Length": (
         "The policy document is too long ({subject}). Split it into several policies."
@@ -126,8 +126,8 @@ SENTENCES: Mapping[str, str] = {
         "`role create`."
     ),
     "EntityNotExist.Policy": (
-        "The policy does not exist ({subject}). Check the name and --type: System for policies of "
-        "Alibaba Cloud, Custom for your own."
+        "The policy does not exist ({subject}). Check the name and `--type`: System for policies "
+        "of Alibaba Cloud, Custom for your own."
     ),
     "EntityNotExist.Policy.Version": (
         "This version of the policy no longer exists ({subject}). Run the command again."
@@ -182,7 +182,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "LimitExceeded.Role.Policy": (
         "The role has reached the maximum number of policies ({subject}). Detach one with `role "
-        "revoke`, or combine several in one document and pass it with --policy-document."
+        "revoke`, or combine several in one document and pass it with `--policy-document`."
     ),
     # The caller.
     "NoPermission": (
@@ -231,7 +231,7 @@ SENTENCES: Mapping[str, str] = {
     "NoCredentials": (
         "No credentials to call {api} with: {message} Set ALIBABA_CLOUD_ACCESS_KEY_ID and "
         "ALIBABA_CLOUD_ACCESS_KEY_SECRET, or sign in with the aliyun command, or pass "
-        "--as-instance on an instance whose role may do this."
+        "`--as-instance` on an instance whose role may do this."
     ),
     # The service.
     "Throttling": (
