@@ -32,7 +32,7 @@ def test_tells_the_whole_guide(tmp_path: Path) -> None:
     assert int(tokens) >= 2
     story = (
         "$ ecs-role-creds role setup app-role --bucket pictures --read --write",
-        "5. AttachInstanceRamRole: give the instances role app-role",
+        "5. AttachInstanceRamRole: attach role app-role to the instances",
         "picture.png uploaded",
         "the token has rotated",
         "$ ecs-role-creds role change picture-reader",
