@@ -8,6 +8,7 @@ print. To bring the page up to date after a message has changed::
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import pickle
@@ -133,6 +134,12 @@ def _(server: FakeMetadataServer) -> None:
     ask(server)
 
 
+@cause("wrong-code")
+def _(server: FakeMetadataServer) -> None:
+    server.answer('{"Code": "Failed"}', on="document")
+    ask(server)
+
+
 @cause("not-http")
 def _(server: FakeMetadataServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -202,6 +209,39 @@ def _(server: FakeMetadataServer) -> None:
         provider.refresh()
 
 
+@cause("warning-refused")
+def _(server: FakeMetadataServer) -> None:
+    provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint)
+    provider.invalidate(provider.get_credentials())
+    server.fail(503)
+    provider.get_credentials()
+
+
+@cause("warning-no-credentials")
+def _(server: FakeMetadataServer) -> None:
+    server.fail(503)
+    with pytest.raises(errors.MetadataServiceError):
+        EcsRamRoleCredentialsProvider(endpoint=server.endpoint, deadline=30).refresh()
+
+
+@cause("not-yet")
+def _(server: FakeMetadataServer) -> None:
+    server.hang()
+    try:
+        EcsRamRoleCredentialsProvider(endpoint=server.endpoint).get_credentials_nowait()
+    finally:
+        server.recover()
+
+
+@cause("no-thread")
+def _(server: FakeMetadataServer) -> None:
+    ask(server)  # imports the HTTP client, for which the whole process shares one thread
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint=server.endpoint, runtime=Runtime(start_thread=lambda work: False)
+    )
+    asyncio.run(provider.get_credentials_async())
+
+
 @cause("error-callback")
 def _(server: FakeMetadataServer) -> None:
     provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint)
@@ -221,9 +261,11 @@ class Warnings(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.messages: list[str] = []
+        self.seen = threading.Event()  # records are written after the callers have their outcome
 
     def emit(self, record: logging.LogRecord) -> None:
         self.messages.append(f"{record.levelname}:{record.name}:{record.getMessage()}")
+        self.seen.set()
 
 
 def printed(name: str, server: FakeMetadataServer) -> str:
@@ -232,6 +274,7 @@ def printed(name: str, server: FakeMetadataServer) -> str:
     logger.addHandler(warnings)
     try:
         CAUSES[name](server)
+        assert warnings.seen.wait(30)
     except Exception as error:
         kind = type(error)
         prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
@@ -295,4 +338,4 @@ def test_every_message_on_the_page_has_a_cause() -> None:
 def test_every_kind_of_error_is_on_the_page() -> None:
     text = "".join(one.text for one in messages_on_page())
     missing = [name for name in errors.__all__ if f"ecs_role_creds.errors.{name}: " not in text]
-    assert missing == ["CredentialsError"]  # the base class of the others
+    assert missing == []
