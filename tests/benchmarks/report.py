@@ -7,13 +7,13 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-from support.plots import MARKERS, Theme, colours, draw, legend_below, plain_numbers
+from support.plots import OWN, Theme, draw, legend_below, line_styles, plain_numbers
 
-OWN = "ecs_role_creds"
 PACKAGES = (
     "ecs-role-creds",
     "oss2",
@@ -167,28 +167,17 @@ def _draw_bars(axes: plt.Axes, chart: Bars, theme: Theme) -> None:
     axes.margins(x=0.14)
     if chart.is_log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(plain_numbers)
         axes.set_xlim(left=min(values) / 3)
+    axes.xaxis.set_major_formatter(plain_numbers)
     axes.set_xlabel(chart.unit + (", log scale" if chart.is_log else ""))
     axes.grid(axis="x")
 
 
 def _draw_lines(axes: plt.Axes, chart: Lines, theme: Theme) -> None:
-    own = next(name for name in chart.series if name.startswith(OWN))
-    colour = colours(list(chart.series), own, theme)
-    for (name, points), marker in zip(chart.series.items(), MARKERS, strict=False):
-        xs, ys = zip(*points, strict=True)
-        is_own = name.startswith(OWN)
-        axes.plot(
-            xs,
-            ys,
-            color=colour[name],
-            marker=marker,
-            markersize=4,
-            label=name,
-            linewidth=2.2 if is_own else 1.2,
-            zorder=3 if is_own else 2,
-        )
+    styles = line_styles(list(chart.series), theme)
+    for name, points in chart.series.items():
+        axes.plot(*zip(*points, strict=True), **styles[name])
+    values = [y for points in chart.series.values() for _, y in points]
     counts = sorted({x for points in chart.series.values() for x, _ in points})
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -196,8 +185,9 @@ def _draw_lines(axes: plt.Axes, chart: Lines, theme: Theme) -> None:
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(plain_numbers)
     axes.yaxis.set_major_formatter(plain_numbers)
-    axes.set_xlabel(f"{chart.x_label}, log scale")
-    axes.set_ylabel(f"{chart.unit}, log scale")
+    axes.set_ylim(10 ** floor(log10(min(values))), 10 ** ceil(log10(max(values))))
+    axes.set_xlabel(f"{chart.x_label} (log scales)")
+    axes.set_ylabel(chart.unit)
     axes.grid()
     if len(chart.series) > 1:
         legend_below(axes)

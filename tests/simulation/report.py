@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-from support.plots import MARKERS, Theme, colours, draw, legend_below, plain_numbers
+from support.plots import Theme, draw, legend_below, line_styles, plain_numbers
 
 from simulation import seldom, year
 from simulation.clients import MINUTE, Client
@@ -271,15 +271,14 @@ def _plot_outage(days: Sequence[Day], fleet: Fleet, path: Path) -> None:
     def content(axes: plt.Axes, theme: Theme) -> None:
         axes.axvspan(0, 10, color=theme.ink, alpha=0.12, linewidth=0)
         names = [day.client.name for day in days]
-        colour = colours(names, names[0], theme)
+        styles = line_styles(names, theme)
         for day, name in zip(days, names, strict=True):
-            xs, ys = zip(*day.curve, strict=True)
-            axes.plot(xs, ys, color=colour[name], label=name, **_weight(name == names[0]))
+            axes.plot(*zip(*day.curve, strict=True), **{**styles[name], "marker": ""})
         axes.set_yscale("symlog", linthresh=1)
         axes.yaxis.set_major_formatter(plain_numbers)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("minutes since the outage began (outage: shaded)")
-        axes.set_ylabel("requests per second, log scale")
+        axes.set_ylabel("requests per second (log scale)")
         axes.grid()
         legend_below(axes)
 
@@ -291,31 +290,19 @@ def _plot_year(outcome: Outcome, path: Path) -> None:
 
     def content(axes: plt.Axes, theme: Theme) -> None:
         names = [client.name for client in outcome.years]
-        colour = colours(names, names[0], theme)
-        for (client, tallies), marker in zip(outcome.years.items(), MARKERS, strict=False):
-            axes.plot(
-                minutes,
-                [one.without / MINUTE for one in tallies],
-                color=colour[client.name],
-                marker=marker,
-                markersize=4,
-                label=client.name,
-                **_weight(client.name == names[0]),
-            )
+        styles = line_styles(names, theme)
+        for client, tallies in outcome.years.items():
+            without = [one.without / MINUTE for one in tallies]
+            axes.plot(minutes, without, **styles[client.name])
         axes.set_xscale("log")
         axes.set_yscale("symlog", linthresh=1)
         axes.yaxis.set_major_formatter(plain_numbers)
         axes.set_xticks(minutes, [_length(length) for length in year.LENGTHS])
         axes.minorticks_off()
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("length of each of the 52 outages, log scale")
-        axes.set_ylabel("minutes per year, log scale")
+        axes.set_xlabel("length of each of the 52 outages (log scales)")
+        axes.set_ylabel("minutes per year")
         axes.grid()
         legend_below(axes)
 
     draw(path, 3.4, content, "Time without valid credentials")
-
-
-def _weight(is_own: bool) -> dict[str, float]:
-    """How a line stands out: this library's is wider, and above the others."""
-    return {"linewidth": 2.2, "zorder": 3.0} if is_own else {"linewidth": 1.2, "zorder": 2.0}

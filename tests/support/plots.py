@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -16,6 +16,7 @@ WIDTH = 5.0
 """Inches. A phone shows the plot at three quarters of this size."""
 
 MARKERS = "osv^Dx+*"
+OWN = "ecs_role_creds"
 
 
 class Theme(NamedTuple):
@@ -82,10 +83,18 @@ def draw(
             plt.close(figure)
 
 
-def colours(names: list[str], own: str, theme: Theme) -> dict[str, str]:
-    """A colour for each line; this library's is the same in every plot."""
-    others = iter(theme.lines * 2)
-    return {name: theme.own if name == own else next(others) for name in names}
+def line_styles(names: list[str], theme: Theme) -> dict[str, dict[str, Any]]:
+    """How each line is drawn: this library's in its colour, wider, and above the others."""
+    others, markers, own_dashes = iter(theme.lines * 2), iter(MARKERS * 2), iter(("-", "--", ":"))
+    styles: dict[str, dict[str, Any]] = {}
+    for name in names:
+        styles[name] = {"label": name, "marker": next(markers), "markersize": 4}
+        if name.startswith(OWN):
+            own = {"color": theme.own, "linewidth": 2.2, "zorder": 3, "linestyle": next(own_dashes)}
+            styles[name].update(own)
+        else:
+            styles[name].update({"color": next(others), "linewidth": 1.2, "zorder": 2})
+    return styles
 
 
 def legend_below(axes: plt.Axes, columns: int = 2) -> None:
@@ -94,10 +103,11 @@ def legend_below(axes: plt.Axes, columns: int = 2) -> None:
         frameon=False,
         fontsize=9,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.2 if axes.get_xlabel() else -0.1),
+        bbox_to_anchor=(0.45, -0.2),
         ncol=columns,
-        columnspacing=1.2,
-        handlelength=1.6,
+        columnspacing=0.9,
+        handlelength=1.5,
+        handletextpad=0.5,
     )
 
 
