@@ -596,9 +596,9 @@ def more_providers(scale: Scale) -> Section:
         "providers",
         "Growth: providers",
         "Time and memory for each provider that is built; none is called. Memory is measured with "
-        "`tracemalloc`, which does not count the stacks of threads. The time per provider grows "
-        "with their number because of the garbage collector. More than 100 providers of "
-        "`alibabacloud_credentials` are not measured: each starts a thread.",
+        "`tracemalloc`, which does not count the stacks of threads. Where the time per "
+        "provider grows with their number, the cause is the garbage collector. More than 100 "
+        "providers of `alibabacloud_credentials` are not measured: each starts a thread.",
         ["", *(f"{count:,}" for count in counts)],
         rows,
         Lines(series, "providers", "time per provider (µs)"),

@@ -156,13 +156,13 @@ SIGNERS = {
         OssCredentialsProvider,
         ((OURS, Held), (OSS2, Held), (ALIBABA, Held), (GUIDE, Held)),
     ),
-    "alibabacloud-oss-v2": Signer(
+    "`alibabacloud-oss-v2`": Signer(
         call_oss_v2,
         _static_for_oss_v2,
         alibabacloud_oss_v2.OssCredentialsProvider,
         ((OURS, Held), (ALIBABA, _for_oss_v2)),
     ),
-    "tea-openapi": Signer(
+    "`tea-openapi`": Signer(
         call_tea_openapi,
         _static_for_tea_openapi,
         lambda provider: alibabacloud_tea_openapi.config(provider).credential,
