@@ -80,7 +80,7 @@ def cold_start_together(scale: Scale) -> Section:
                 (
                     str(count),
                     peer.name,
-                    f"{sum(one.is_good for one in calls)} of {count}",
+                    f"{sum(one.is_good for one in calls)} / {count}",
                     *_middle_and_most([one.took for one in calls]),
                     *_middle_and_most([one.with_import for one in calls]),
                 )
@@ -88,11 +88,11 @@ def cold_start_together(scale: Scale) -> Section:
     return Section(
         "cold-start-together",
         "Many processes that start cold at once",
-        "Each process is a Python that has imported nothing yet. At the same moment each imports "
-        "the package, builds a provider with the default settings and the name of the role, and "
-        "makes its first call to a healthy fake service. Times with the import depend on the "
-        "number of CPUs, because each process has to import for itself. `ecs_role_creds` imports "
-        "the HTTP client in the first call; this does not count towards its deadline of 2 s.",
+        "Each process has started Python and imported nothing yet. Then all of them, at the same "
+        "time, import the package, build a provider with the default settings and the name of the "
+        "role, and make the first call. The service is healthy. `ecs_role_creds` imports the HTTP "
+        "client in the first call, which does not count towards its deadline of 2 s; the other "
+        "packages import it before. The times with the import are therefore the ones to compare.",
         [
             "processes",
             "",

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 MINUTE, HOUR = 60.0, 3600.0
 LIFE = 6 * HOUR
-ROTATES_AFTER = (LIFE - HOUR / 2) / LIFE
-"""The next document is there half an hour before the expiration of the last."""
-
 PAUSES = {"5 min": 5 * MINUTE, "20 min": 20 * MINUTE, "1 h": HOUR, "5 h": 5 * HOUR}
 PATIENCE = 20.0
 """Seconds; only against hanging."""
@@ -137,7 +134,7 @@ def _life_left(peer: Peer, pause: float, lives: int) -> list[float]:
     with (
         fresh_start(),
         _on_virtual_time(clock),
-        FakeMetadataServer(ROLE, rotation_share=ROTATES_AFTER, clock=clock.time) as server,
+        FakeMetadataServer(ROLE, clock=clock.time) as server,
     ):
         caller = CALLERS[peer](server.endpoint, clock)
         for _ in range(int(lives * LIFE / pause)):
@@ -171,10 +168,10 @@ def seldom(scale: Scale) -> Section:
     return Section(
         "seldom",
         "A process that calls seldom",
-        "One call, then a pause of about so long, through many lives of the credentials of six "
-        "hours each. The providers are the real ones and so are the requests, but the clock is a "
-        "virtual one, which the service and the providers read. The service always answers. Shown "
-        "is how much life was left in what the calls returned.",
+        "One call, then a pause (90 to 110 % of the length shown), and so on through many lives of "
+        "the credentials. A life is six hours. Providers and requests are real, but the clock is "
+        "virtual: the service and the providers read the same one. The service always answers. The "
+        "table shows how much life was left in the credentials that the calls returned.",
         ["", "pause", "calls", "under 60 s left", "under 5 s left", "expired", "least left"],
         rows,
     )

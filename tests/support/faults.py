@@ -115,13 +115,18 @@ DOWN = Fault(
     needs_socket=True,
 )
 HANGING = Fault("hanging", lambda service: service.hang(), _recover, MetadataUnreachableError)
-DRIPPING = Fault("dripping", lambda service: service.drip(0.05), _recover, MetadataUnreachableError)
+DRIPPING = Fault(
+    "responding byte by byte",
+    lambda service: service.drip(0.05),
+    _recover,
+    MetadataUnreachableError,
+)
 RESETTING = Fault("resetting", lambda service: service.reset(), _recover, MetadataUnreachableError)
 THROTTLING = Fault(
     "throttling", lambda service: service.throttle(RETRY_AFTER), _recover, MetadataServiceError
 )
 HTML = Fault(
-    "answering HTML",
+    "returning HTML",
     lambda service: service.answer(
         "<html><body>Sign in</body></html>", headers={"Content-Type": "text/html"}
     ),
@@ -129,7 +134,7 @@ HTML = Fault(
     MalformedResponseError,
 )
 YESTERDAY = Fault(
-    "yesterday's document",
+    "returning an expired document",
     _answer_yesterdays_document,
     _recover,
     CredentialsExpiredError,
@@ -161,7 +166,7 @@ CLOSING_IDLE = Fault(
     needs_socket=True,
 )
 CLOSING_IN_USE = Fault(
-    "closing one just as it is used",
+    "closing a connection in use",
     lambda service: service.reset(times=1),
     _recover,
     None,
