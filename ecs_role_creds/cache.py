@@ -124,7 +124,7 @@ class CredentialsCache:
         )
 
     def refresh(self) -> Credentials:
-        """Fetch now, or join the fetch under way, and return what it brought.
+        """Fetch now, or join the fetch in progress, and return its credentials.
 
         Raises:
             CredentialsError: The fetch failed. Credentials that are still valid are kept.
@@ -151,7 +151,7 @@ class CredentialsCache:
 
     def start_if_due(self) -> None:
         """Begin a fetch in the background if it is time to; does not wait."""
-        record = self.latest()
+        record = self._without_lost_flight()
         if record.flight is not None or not record.state.is_due(self._clock()):
             return
         mine, is_started = object(), False
@@ -205,16 +205,18 @@ class CredentialsCache:
 
     @property
     def is_refreshing(self) -> bool:
-        """Whether a fetch is under way."""
+        """Whether a fetch is in progress."""
         return self.latest().flight is not None
 
     def reset_after_fork(self) -> None:
         """In a forked child: keep the credentials, and leave everything else to the parent."""
+        while not self._leave_to_parent(self.latest()):
+            pass
+
+    def _leave_to_parent(self, record: Record) -> bool:
         self._starting = {}
         self._source.forget_connections()
-        now, draw = self._clock(), self._random()
-        while not self._replace(record := self.latest(), record.state.after_fork(now, draw), None):
-            pass
+        return self._replace(record, record.state.after_fork(self._clock(), self._random()), None)
 
     # One call, step by step.
 
@@ -329,6 +331,9 @@ class CredentialsCache:
         while True:
             record = self.latest()
             flight = record.flight
+            if flight is not None and flight.is_from_parent:
+                self._leave_to_parent(record)  # forked by native code, without the hooks
+                continue
             if flight is None or self._clock() < flight.started_at + 2 * self._deadline:
                 return record
             if not flight.drop():
@@ -401,7 +406,7 @@ class CredentialsCache:
         self._report(before, after, outcome, now)
 
     def _report(self, before: State, after: State, outcome: Outcome, now: float) -> None:
-        """Write log records and call back. No fetch is under way, so anything may be asked."""
+        """Write log records and call back. The fetch is over: handlers may use the provider."""
         warning = self._source.take_warning()
         if warning is not None:
             log(logging.WARNING, "%s", warning)

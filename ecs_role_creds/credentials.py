@@ -17,6 +17,13 @@ class Credentials:
     (``access_key_id``, ...; alibabacloud-oss-v2 and the ``alibabacloud_*`` product SDKs) and
     getters (``get_access_key_id()``, ...; oss2 and alibabacloud-credentials).
 
+        >>> from ecs_role_creds import get_credentials
+        >>> credentials = get_credentials()
+        >>> credentials.access_key_id.startswith("STS."), credentials.role_name
+        (True, 'app-role')
+        >>> credentials.expires_in() > 3600               # seconds
+        True
+
     Immutable. No part of it appears in ``repr()``, ``str()``, ``format()``, ``vars()`` or logs;
     copying returns the object itself; pickling is refused.
 

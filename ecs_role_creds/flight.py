@@ -1,4 +1,4 @@
-"""Single flight: one call under way, and the callers who wait for its outcome."""
+"""Single flight: one call in progress, and the callers who wait for its outcome."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOBODY = 0
 
 
 class Flight(Generic[_Outcome]):
-    """A call under way. Any number of threads and coroutines wait for it and share its outcome.
+    """A call in progress. Any number of threads and coroutines wait for it and share its outcome.
 
     Args:
         work: Makes the call, and passes the outcome to :meth:`finish`.

@@ -12,6 +12,11 @@ Condition = Literal["ok", "failing", "refused", "no-credentials", "not-started"]
 class Health(NamedTuple):
     """The result of a health check. Holds no secret.
 
+        >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
+        >>> found = EcsRamRoleCredentialsProvider().check_health()
+        >>> found.is_healthy, found.condition
+        (True, 'ok')
+
     Attributes:
         is_healthy: Whether the provider can serve credentials that are not known to be refused.
         condition: ``"ok"``; ``"failing"``: the cached credentials are valid, but the last fetch

@@ -149,7 +149,7 @@ class Poller:
         return self._signal.is_set or (self._thread.ident is not None and not self.is_alive)
 
     def stop(self) -> None:
-        """End it, at once unless a fetch is under way; does not wait for that."""
+        """End it: at once, or after the fetch in progress. Does not wait for that."""
         self._signal.set()
 
 

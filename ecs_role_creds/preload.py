@@ -49,6 +49,9 @@ def pending_import() -> Flight[bool] | None:
     if _is_imported:
         return None
     flight = _imports.setdefault("import", Flight(_import))
+    if flight.is_from_parent:  # forked by native code, without the hook below
+        _imports.clear()
+        flight = _imports.setdefault("import", Flight(_import))
     if flight.is_run_here or _is_inside_import():
         raise CredentialsError(
             "Cannot fetch credentials from inside the import of the HTTP client (requests) or of a "

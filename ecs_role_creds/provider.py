@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
-from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 from ecs_role_creds import sharing
 from ecs_role_creds.cache import CredentialsCache
-from ecs_role_creds.clock import Clock, WallClock, boottime, draw, utc_now
 from ecs_role_creds.credentials import Credentials
 from ecs_role_creds.errors import CredentialsError, MetadataDisabledError
-from ecs_role_creds.flight import StartThread, start_daemon_thread
 from ecs_role_creds.health import Health, health_of
 from ecs_role_creds.metadata import MetadataClient
 from ecs_role_creds.polling import PollingSwitch
 from ecs_role_creds.reporting import RotationCallbacks
+from ecs_role_creds.runtime import Runtime
 from ecs_role_creds.schedule import MIN_PAUSE
 from ecs_role_creds.settings import (
     DEFAULT_DEADLINE,
@@ -26,88 +22,17 @@ from ecs_role_creds.settings import (
     MAX_SESSION_TOKEN_TTL,
     Settings,
 )
+from ecs_role_creds.status import ProviderStatus, status_of
 
-if TYPE_CHECKING:
-    import requests
-
-
-class ProviderStatus(NamedTuple):
-    """A provider's figures, for metrics and debugging. Holds no secret.
-
-    Attributes:
-        role_name: The role the cached credentials belong to; ``None`` before the first.
-        expiration: When they expire, by the service's clock.
-        expires_in: Seconds until then; 0 without valid credentials.
-        next_request_in: Seconds until the service may be asked again; 0: at the next call.
-        is_refreshing: Whether a fetch is under way.
-        is_polling: Whether a thread keeps them fresh.
-        fetches: Documents fetched so far by this process.
-        rotations: How many of them held new credentials.
-        failures: Fetches that failed in a row, up to now.
-        last_failure: What the last of these says.
-        mode: ``"hardening"`` or ``"normal"``, as last found.
-        is_refused: Whether a service refused the cached credentials (see
-            :meth:`EcsRamRoleCredentialsProvider.invalidate`), and the metadata service has neither
-            confirmed nor replaced them since.
-        failed: Fetches that failed so far in this process, in all.
-    """
-
-    role_name: str | None
-    expiration: datetime | None
-    expires_in: float
-    next_request_in: float
-    is_refreshing: bool
-    is_polling: bool
-    fetches: int
-    rotations: int
-    failures: int
-    last_failure: str | None
-    mode: str | None
-    is_refused: bool = False
-    failed: int = 0
-
-
-def status_of(cache: CredentialsCache, now: float, *, is_polling: bool) -> ProviderStatus:
-    """The figures of a cache at a time."""
-    record = cache.latest()
-    state = record.state
-    credentials = state.credentials
-    return ProviderStatus(
-        role_name=credentials.role_name if credentials else None,
-        expiration=credentials.expiration if credentials else None,
-        expires_in=max(0.0, state.expires_at - now),
-        next_request_in=max(0.0, state.ask_at - now),
-        is_refreshing=record.flight is not None,
-        is_polling=is_polling,
-        fetches=state.fetches,
-        rotations=state.rotations,
-        failures=state.failures,
-        last_failure=str(state.failure) if state.failure else None,
-        mode=cache.mode,
-        is_refused=state.is_refused,
-        failed=state.failed,
-    )
-
-
-class Runtime(NamedTuple):
-    """What a provider takes from its surroundings; tests pass their own.
-
-    Attributes:
-        clock: Reads seconds; must not stand still while the instance is suspended.
-        wall_clock: The instance's time of day; used where the service does not tell its own.
-        sleep: Waits between two tries of a request.
-        random: Draws from [0, 1), for jitter.
-        session: The HTTP session; ``None``: one that uses no proxy, cookie or ``.netrc``.
-        start_thread: Runs a function on another thread, and tells whether it could.
-    """
-
-    clock: Clock = boottime
-    wall_clock: WallClock = utc_now
-    sleep: Callable[[float], None] = time.sleep
-    random: Callable[[], float] = draw
-    session: requests.Session | None = None
-    start_thread: StartThread = start_daemon_thread
-
+__all__ = [
+    "EcsRamRoleCredentialsProvider",
+    "Polling",
+    "ProviderStatus",
+    "Runtime",
+    "default_provider",
+    "forget_shared",
+    "get_credentials",
+]
 
 # For ecs_role_creds.testing.redirect: every provider that is referenced somewhere (by id, because a
 # subclass may not be hashable), and the runtimes of endpoints that have another than the default.
@@ -121,16 +46,22 @@ class EcsRamRoleCredentialsProvider:
     Pass it as it is to ``oss2.ProviderAuthV4``, to ``alibabacloud_credentials.client.Client``, and
     to whatever else asks a provider for credentials; or call :meth:`get_credentials`.
 
-    Building one asks nothing and starts nothing; the first call fetches. Providers with equal
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> credentials = provider.get_credentials()
+        >>> credentials.role_name
+        'app-role'
+
+    Building one sends no request and starts no thread; the first call fetches. Providers with equal
     settings share one cache, so building one for every request is cheap. Safe to use from any
-    number of threads and event loops, and after a fork. Pickles as its settings.
+    number of threads and event loops, and after a fork. Pickles and copies as its settings: a
+    subclass with attributes of its own has to store and restore them.
 
     Args:
         role_name: The role the instance must have; by default whichever it has. Else from
             ``ALIBABA_CLOUD_ECS_METADATA``.
         endpoint: The metadata service, ``http://HOST[:PORT]``. Else from
             ``ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT``, else ``http://100.100.100.200``.
-        deadline: Seconds a call waits at the most when there are no valid credentials.
+        deadline: How many seconds a call waits, at most, when there are no valid credentials.
         disable_imds_v1: Whether to rule out the normal mode. Else from
             ``ALIBABA_CLOUD_IMDSV1_DISABLED``, else ``False``: it is then used where the service
             does not offer the security hardening mode.
@@ -194,6 +125,12 @@ class EcsRamRoleCredentialsProvider:
         service refused them (see :meth:`invalidate`), or if they are about to expire and nobody has
         asked for new ones yet.
 
+            >>> provider = EcsRamRoleCredentialsProvider()
+            >>> one = provider.get_credentials()
+            >>> headers = {"x-oss-security-token": one.security_token}
+            >>> provider.get_credentials() is one          # cached
+            True
+
         Returns:
             The credentials. Use all parts of one snapshot together, and call again for each
             request.
@@ -212,6 +149,13 @@ class EcsRamRoleCredentialsProvider:
 
         Cancelling a call that waits affects no other call.
 
+            >>> import asyncio
+            >>> async def main():
+            ...     provider = EcsRamRoleCredentialsProvider()
+            ...     return await provider.get_credentials_async()
+            >>> asyncio.run(main()).role_name
+            'app-role'
+
         Raises:
             CredentialsError: As :meth:`get_credentials`.
         """
@@ -227,6 +171,11 @@ class EcsRamRoleCredentialsProvider:
         For code that runs in an event loop but cannot await, such as the signer of an asyncio
         client. A refresh that is due is started in the background.
 
+            >>> provider = EcsRamRoleCredentialsProvider()
+            >>> credentials = provider.wait(60)
+            >>> provider.get_credentials_nowait() is credentials
+            True
+
         Raises:
             CredentialsError: There are no valid credentials at this moment. The first call of a
                 process raises, too: await :meth:`get_credentials_async` first, or use
@@ -239,7 +188,11 @@ class EcsRamRoleCredentialsProvider:
         return self._cache.get_nowait()
 
     def refresh(self) -> Credentials:
-        """Fetch now, whatever the cache holds; if a fetch is under way, wait for that one.
+        """Fetch now, even if the cached credentials are valid; join a fetch in progress.
+
+            >>> provider = EcsRamRoleCredentialsProvider()
+            >>> provider.refresh().role_name
+            'app-role'
 
         Returns:
             The credentials as the service has them now. They are valid.
@@ -251,6 +204,10 @@ class EcsRamRoleCredentialsProvider:
 
     async def refresh_async(self) -> Credentials:
         """The same, without blocking the event loop.
+
+            >>> import asyncio
+            >>> asyncio.run(EcsRamRoleCredentialsProvider().refresh_async()).role_name
+            'app-role'
 
         Raises:
             CredentialsError: As :meth:`refresh`.
@@ -267,6 +224,12 @@ class EcsRamRoleCredentialsProvider:
         further refusals take effect less and less often: from once a second to once a minute.
 
         Nothing happens if the credentials are no longer the cached ones.
+
+            >>> provider = EcsRamRoleCredentialsProvider()
+            >>> credentials = provider.get_credentials()
+            >>> # a service answered SecurityTokenExpired to a request signed with them
+            >>> provider.invalidate(credentials)
+            >>> new = provider.get_credentials()           # fetches
 
         Args:
             credentials: The refused ones, as this provider returned them.
@@ -287,6 +250,9 @@ class EcsRamRoleCredentialsProvider:
         Failed fetches are retried with the same backoff as ever, so a role that is attached in the
         meantime is found.
 
+            >>> EcsRamRoleCredentialsProvider().wait(timeout=120).role_name
+            'app-role'
+
         Args:
             timeout: Seconds to wait; 0 for one attempt.
 
@@ -306,6 +272,10 @@ class EcsRamRoleCredentialsProvider:
 
     async def wait_async(self, timeout: float) -> Credentials:
         """The same, without blocking the event loop.
+
+            >>> import asyncio
+            >>> asyncio.run(EcsRamRoleCredentialsProvider().wait_async(timeout=120)).role_name
+            'app-role'
 
         Raises:
             CredentialsError: As :meth:`wait`.
@@ -334,6 +304,12 @@ class EcsRamRoleCredentialsProvider:
         logged. Under :meth:`polling` it is called without traffic, too. Callbacks end with the
         provider: keep a reference to the provider.
 
+            >>> provider = EcsRamRoleCredentialsProvider()
+            >>> remove = provider.on_rotation(lambda new: print("rebuild for", new.role_name))
+            >>> credentials = provider.refresh()
+            rebuild for app-role
+            >>> remove()
+
         Args:
             callback: Called with the new :class:`Credentials`. A callback that takes long delays
                 the other callbacks and, under polling, the next refresh.
@@ -354,17 +330,27 @@ class EcsRamRoleCredentialsProvider:
         Counts: polling ends after as many calls of :meth:`stop_polling`. It also ends with the
         provider: keep a reference to it. A forked child does not poll.
 
+            >>> provider = EcsRamRoleCredentialsProvider()
+            >>> provider.start_polling()
+            >>> provider.status().is_polling
+            True
+            >>> provider.stop_polling()
+
         Raises:
             RuntimeError: No thread can be started. The call does not count then.
         """
         self._polling.start()
 
     def stop_polling(self) -> None:
-        """Undo one :meth:`start_polling`. Does not wait for a fetch under way."""
+        """Undo one :meth:`start_polling`. Does not wait for a fetch in progress."""
         self._polling.stop()
 
     def polling(self) -> Polling:
-        """Keep the credentials fresh with a thread inside a ``with`` or ``async with`` block."""
+        """Keep the credentials fresh with a thread inside a ``with`` or ``async with`` block.
+
+        >>> with EcsRamRoleCredentialsProvider().polling() as provider:
+        ...     credentials = provider.get_credentials()
+        """
         return Polling(self)
 
     def health(self) -> Health:
@@ -372,6 +358,10 @@ class EcsRamRoleCredentialsProvider:
 
         If there are none yet, or if they are due, a fetch is started in the background: the next
         check sees its outcome. See :meth:`check_health` for a check that waits.
+
+            >>> provider = EcsRamRoleCredentialsProvider()
+            >>> provider.health().condition
+            'not-started'
         """
         self._cache.start_if_due()
         return health_of(self._cache.latest().state, self._clock())
@@ -380,19 +370,33 @@ class EcsRamRoleCredentialsProvider:
         """Return whether the provider can serve credentials; fetch them first if needed.
 
         Waits for ``deadline`` seconds or less, and only where :meth:`get_credentials` would.
+
+            >>> provider = EcsRamRoleCredentialsProvider()
+            >>> provider.check_health().is_healthy
+            True
         """
         with contextlib.suppress(CredentialsError):
             self.get_credentials()
         return health_of(self._cache.latest().state, self._clock())
 
     async def check_health_async(self) -> Health:
-        """The same, without blocking the event loop."""
+        """The same, without blocking the event loop.
+
+        >>> import asyncio
+        >>> asyncio.run(EcsRamRoleCredentialsProvider().check_health_async()).condition
+        'ok'
+        """
         with contextlib.suppress(CredentialsError):
             await self.get_credentials_async()
         return health_of(self._cache.latest().state, self._clock())
 
     def status(self) -> ProviderStatus:
-        """Return figures for metrics and debugging. Asks nothing, waits for nothing."""
+        """Return figures for metrics and debugging. Asks nothing, waits for nothing.
+
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> provider.status().is_refreshing
+        False
+        """
         return status_of(self._cache, self._clock(), is_polling=self._polling.is_on)
 
     # The names that other SDKs call. They call the methods above, which a subclass may override.
@@ -481,6 +485,9 @@ _default: dict[str, EcsRamRoleCredentialsProvider] = {}
 def default_provider() -> EcsRamRoleCredentialsProvider:
     """The provider with the settings of the environment, built at the first call.
 
+        >>> default_provider() is default_provider()
+        True
+
     Raises:
         ConfigurationError: A setting cannot be used.
         MetadataDisabledError: ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` is ``true``.
@@ -493,6 +500,9 @@ def default_provider() -> EcsRamRoleCredentialsProvider:
 
 def get_credentials() -> Credentials:
     """The instance role's credentials, from :func:`default_provider`.
+
+        >>> get_credentials().role_name
+        'app-role'
 
     Raises:
         CredentialsError: As :meth:`EcsRamRoleCredentialsProvider.get_credentials`.

@@ -76,8 +76,14 @@ def _keep(settings: Settings) -> None:
 
 def _after_fork_in_child() -> None:
     _lock.release()
+    problem: Exception | None = None
     for cache in list(_caches):
-        cache.reset_after_fork()
+        try:
+            cache.reset_after_fork()
+        except Exception as error:  # noqa: BLE001 (of an application's session, for example)
+            problem = error  # the other caches are reset all the same
+    if problem is not None:
+        raise problem  # the interpreter prints it, and goes on
 
 
 # Holding the lock across the fork keeps the collections consistent in the child.

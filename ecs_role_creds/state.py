@@ -191,12 +191,12 @@ class State(NamedTuple):
 
 
 class Record(Version):
-    """A state and the fetch under way, with what the hot path reads of them laid out in slots.
+    """A state and the fetch in progress, with what the hot path reads copied into slots.
 
     Args:
         state: What is known.
-        flight: The fetch under way, if any.
-        serve_until: How long callers are served without a look at the fetch under way.
+        flight: The fetch in progress, if any.
+        serve_until: Until when callers are served without a look at the fetch in progress.
 
     Attributes:
         credentials: What the hot path returns before ``hot_until``.

@@ -324,7 +324,7 @@ def _close_all(connections: list[_Connection]) -> None:
 class _DeadlineSocket(socket.socket):
     """A socket whose time-out covers all that is received from now on, not each ``recv``.
 
-    An ordinary time-out starts anew with every byte, so a service that drips one a second holds
+    An ordinary time-out starts again with every byte, so a service that drips one a second holds
     its client for as long as it likes; headers included, where no caller can look at the clock.
     """
 

@@ -16,11 +16,13 @@ def show_both(app: Sphinx, document: nodes.document) -> None:
     for image in list(document.findall(nodes.image)):
         uri = image["uri"]
         dark = uri.removesuffix(".svg") + "-dark.svg"
-        page = Path(app.env.doc2path(app.env.docname))
-        if not uri.endswith(".svg") or not (page.parent / dark).exists():
+        folder = Path(app.env.doc2path(app.env.docname)).parent
+        if uri.startswith("/"):  # counted from the folder of the pages
+            folder, dark = Path(app.srcdir), dark.removeprefix("/")
+        if not uri.endswith(".svg") or not (folder / dark).exists():
             continue
         other = image.deepcopy()
-        other["uri"] = dark
+        other["uri"] = "/" + dark if uri.startswith("/") else dark
         image["classes"].append("only-light")
         other["classes"].append("only-dark")
         image.parent.insert(image.parent.index(image) + 1, other)

@@ -1,6 +1,6 @@
-"""Manage instance RAM roles: create, grant, attach, detach, change. For administrators.
+"""Create, attach, detach and change instance RAM roles. For administrators.
 
-Needs ``pip install 'ecs-role-creds[roles]'``. Everything is a plan first::
+Needs ``pip install 'ecs-role-creds[roles]'``. Make a plan first, then apply it::
 
     from ecs_role_creds.roles import RoleManager, connect
 

@@ -1,4 +1,4 @@
-"""Policy documents: what a role may do, and who can assume it. Pure."""
+"""Permission policies and trust policies. Pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Literal, get_args
 from ecs_role_creds.roles.errors import InputError
 
 Access = Literal["read", "list", "write"]
-"""What a role may do with a bucket's objects."""
+"""What a policy allows on the objects of a bucket."""
 
 Document = Mapping[str, Any]
-"""A policy document as JSON's types."""
+"""A policy document, parsed from JSON."""
 
 ECS_SERVICE = "ecs.aliyuncs.com"
 
@@ -22,10 +22,10 @@ MAX_DOCUMENT_LENGTH = 6144  # documented
 
 OBJECT_ACTIONS: Mapping[Access, tuple[str, ...]] = {
     "read": ("oss:GetObject",),
-    # A multipart upload needs the last two: to resume, and to give up.
+    # The last two resume or abort a multipart upload.
     "write": ("oss:PutObject", "oss:ListParts", "oss:AbortMultipartUpload"),
 }
-"""The actions on objects that each kind of access needs, and no more."""
+"""The actions on objects that each kind of access needs."""
 
 TRUST_POLICY: Document = {
     "Version": "1",
@@ -43,28 +43,29 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
 def oss_policy(bucket: str, access: Iterable[Access], prefix: str = "") -> dict[str, Any]:
-    """The policy document with the least rights for the given access to a bucket.
+    """Return a policy document that allows the given access to a bucket and nothing else.
 
     Args:
-        bucket: Its name.
-        access: ``"read"``: get objects; ``"list"``: list their names; ``"write"``: put objects.
-        prefix: Only objects whose names begin with this, such as ``"photos/"``.
+        bucket: The bucket's name.
+        access: One or more of ``"read"`` (get objects), ``"list"`` (list their names) and
+            ``"write"`` (put objects).
+        prefix: Only allow access to objects whose names begin with this, such as ``"photos/"``.
 
     Raises:
-        InputError: No bucket can have this name, the prefix has a wildcard, or no access is asked
-            for.
+        InputError: The bucket's name is invalid, the prefix contains a wildcard or begins with
+            ``/``, or ``access`` is empty or has another value.
     """
     wanted = set(access)
     if not wanted or wanted - set(get_args(Access)):
         raise InputError(f"access is {sorted(wanted)}; pass one or more of read, list, write")
     if not _BUCKET.fullmatch(bucket):
         raise InputError(
-            f"no bucket can be named {bucket!r}: 3 to 63 lowercase letters, digits and hyphens"
+            f"invalid bucket name {bucket!r}: use 3 to 63 lowercase letters, digits and hyphens"
         )
     if set(prefix) & set("*?") or prefix.startswith("/"):
         raise InputError(
-            f"the prefix {prefix!r} cannot be used: '*' and '?' are wildcards in a policy, and no "
-            "object's name begins with '/'. Pass what the names begin with, such as photos/"
+            f"invalid prefix {prefix!r}: it cannot contain '*' or '?', which are wildcards in a "
+            "policy, or begin with '/', because no object's name does. An example is photos/"
         )
     statements: list[dict[str, Any]] = []
     actions = [one for kind, some in OBJECT_ACTIONS.items() if kind in wanted for one in some]
@@ -84,10 +85,10 @@ def oss_policy(bucket: str, access: Iterable[Access], prefix: str = "") -> dict[
 
 
 def bucket_policy_name(role: str, bucket: str, prefix: str = "", made_by: str = "grant") -> str:
-    """The name of the custom policy for a role's access to a bucket: always the same one.
+    """Return the name of the custom policy for a role's access to a bucket.
 
-    Readable, and distinct for each role, bucket, prefix and maker: a policy that ``role setup``
-    made is never one that ``role grant`` made.
+    The same arguments always give the same name. ``role grant`` and ``role setup`` use different
+    names for the same role, bucket and prefix.
     """
     told_apart = json.dumps([made_by, role, bucket, prefix])
     digest = hashlib.sha256(told_apart.encode()).hexdigest()[:8]
@@ -97,14 +98,14 @@ def bucket_policy_name(role: str, bucket: str, prefix: str = "", made_by: str = 
 
 
 def parse_document(text: str, source: str) -> dict[str, Any]:
-    """A policy document from its text.
+    """Parse a policy document.
 
     Args:
         text: JSON.
-        source: Where it is from, for the error.
+        source: Where the text is from, for error messages.
 
     Raises:
-        InputError: It is no policy document, or too long.
+        InputError: The text is not a policy document, or is too long.
     """
     try:
         document = json.loads(text)
@@ -123,17 +124,17 @@ def parse_document(text: str, source: str) -> dict[str, Any]:
 
 
 def dump_document(document: Document) -> str:
-    """The text that is sent."""
+    """Return the document as it is sent."""
     return json.dumps(document, separators=(",", ":"))
 
 
 def is_same_document(one: Document, other: Document) -> bool:
-    """Whether two documents say the same: the order, and one value or a list of one, are alike."""
+    """Compare documents. Order does not matter; a value equals a list of that one value."""
     return bool(_normalize(one) == _normalize(other))
 
 
 def trusts_ecs(trust_policy: Document) -> bool:
-    """Whether ECS instances can assume a role with this trust policy."""
+    """Return whether ECS instances can assume a role with this trust policy."""
     return any(
         statement.get("Effect") == "Allow"
         and "sts:assumerole" in {one.lower() for one in _listed(statement.get("Action"))}
@@ -155,7 +156,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _normalize(value: Any) -> Any:
-    """The same for documents that say the same: every value in a sorted list."""
+    """Put every value into a sorted list, so that equal documents compare equal."""
     if isinstance(value, Mapping):
         return {key: _normalize(one) for key, one in value.items()}
     if not isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What can go wrong while a role is managed."""
+"""The errors of :mod:`ecs_role_creds.roles`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _ABOUT_ALL = (
 
 
 class RolesError(Exception):
-    """Base of the errors of :mod:`ecs_role_creds.roles`."""
+    """Base class of the errors of :mod:`ecs_role_creds.roles`."""
 
 
 class InputError(RolesError, ValueError):
-    """An argument or a setting cannot be used; the message says what can."""
+    """An argument or a setting is invalid. The message says what is allowed."""
 
 
 class CallError(RolesError):
@@ -29,10 +29,12 @@ class CallError(RolesError):
 
     Attributes:
         api: The API's name, such as ``"AttachInstanceRamRole"``.
-        code: The service's code; ``"NoAnswer"`` where none came.
-        status: The HTTP status; 0 where no answer came.
-        request_id: For Alibaba Cloud's support; empty where no answer came.
-        subject: What the call was about, such as ``"instance i-bp1example"``.
+        code: The service's error code; ``"NoAnswer"`` if there was no response, and
+            ``"NoCredentials"`` if there were no credentials to sign the call with.
+        status: The HTTP status; 0 without a response.
+        request_id: For Alibaba Cloud's support; empty without a response.
+        subject: What the call was for, such as ``"instance i-bp1example"``.
+        message: What the service said, with secrets removed.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class CallError(RolesError):
         super().__init__(explain(code, api=api, subject=subject, message=message))
 
     def about(self, subject: str) -> CallError:
-        """The same failure, told of a subject."""
+        """Return a copy of the error with another subject."""
         return CallError(
             self.api,
             self.code,
@@ -66,26 +68,26 @@ class CallError(RolesError):
 
     @property
     def is_throttling(self) -> bool:
-        """Whether the call was refused for being one too many: it has had no effect."""
+        """Whether the service throttled the call. Such a call has no effect."""
         return self.code.startswith("Throttling") or self.status == 429
 
     @property
     def is_unclear(self) -> bool:
-        """Whether the call may have had an effect all the same."""
+        """Whether the call may have taken effect."""
         return self.code == "NoAnswer" or self.status >= 500
 
     @property
     def is_about_instance(self) -> bool:
-        """Whether another instance might not have failed."""
+        """Whether the error concerns one instance; the call may succeed for others."""
         return self.code.startswith(
             ("InvalidInstanceId", "InvalidNetworkType.", "InvalidResourceId.")
         )
 
     @property
     def is_about_all(self) -> bool:
-        """Whether every instance would fail in the same way: it is the role, or the caller."""
+        """Whether every instance would fail: the error concerns the role or the caller."""
         return self.code.startswith(_ABOUT_ALL)
 
 
 class BlockedPlanError(RolesError):
-    """The plan cannot be carried out as it is; the message says why."""
+    """The plan has problems or differences, so nothing was called. The message lists them."""

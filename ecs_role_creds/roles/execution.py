@@ -1,4 +1,4 @@
-"""Carry a plan out."""
+"""Apply plans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecs_role_creds.roles.plan import ChangeStep, Failure, InstanceStep, Plan, R
 from ecs_role_creds.roles.reading import batches
 from ecs_role_creds.roles.throttling import Retry
 
-# What the service says where a step was done already, perhaps by a call whose answer was lost.
+# Codes that mean that the step was already done, perhaps by a call whose response was lost.
 _DONE_ALREADY = {
     "AttachPolicyToRole": {"EntityAlreadyExists.Role.Policy"},
     "DetachPolicyFromRole": {"EntityNotExist.Role.Policy", "EntityNotExist.Role"},
@@ -22,7 +22,7 @@ _DONE_ALREADY = {
     "DeleteRole": {"EntityNotExist.Role"},
 }
 
-# What the service may say for a moment after a step, since it tells itself of news with a delay.
+# Codes that the services may return shortly after a step, until the change has propagated.
 _SETTLING = {
     "CreateRole": {"EntityNotExist.Role", "InvalidRamRole.NotFound"},
     "UpdateRole": {"InvalidRamRole.NotEcsRole"},
@@ -34,12 +34,12 @@ _SETTLING = {
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step is.
+    """The progress of a step.
 
     Attributes:
         step: The step.
-        done: For how many instances it is through, the failed ones counted.
-        total: How many instances it is for; 0 for a step of RAM's.
+        done: The number of instances done so far, including failed ones.
+        total: The number of instances of the step; 0 for a call to RAM.
     """
 
     step: Step
@@ -49,13 +49,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a plan.
+    """The result of a plan.
 
     Attributes:
-        done: What the steps did that were carried out.
-        skipped: What the steps would have done that were not, because one before them failed.
-        instances: The instances that every one of their steps succeeded for.
-        failures: What failed: those of the plan, then those of the steps.
+        done: The purposes of the steps that were done.
+        skipped: The purposes of the steps that were skipped because an earlier step failed.
+        instances: The instances for which every step succeeded.
+        failures: The failures of the plan, then those of the steps.
     """
 
     done: tuple[str, ...]
@@ -65,17 +65,17 @@ class Outcome:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything is as wanted now."""
+        """Whether nothing failed and nothing was skipped."""
         return not self.failures and not self.skipped
 
 
 class Executor:
-    """Carries plans out.
+    """Applies plans.
 
     Args:
         api: Makes the calls.
-        retry: When a call is tried again.
-        tell: Hears of the progress.
+        retry: When calls are retried.
+        tell: Called with the progress.
     """
 
     def __init__(
@@ -88,13 +88,13 @@ class Executor:
         self._instance_calls = InstanceCalls(api, retry, self._settling)
 
     def run(self, plan: Plan) -> Outcome:
-        """Carry the plan out, as far as that is possible.
+        """Apply a plan.
 
-        After a step that failed, the others are skipped; but an instance that a step failed for
-        keeps only itself from the next ones that are for instances.
+        If a call to RAM fails, the remaining steps are skipped. If a step fails for an instance,
+        the next steps leave out that instance, and the following calls to RAM are skipped.
 
         Raises:
-            BlockedPlanError: Something has to be done before.
+            BlockedPlanError: The plan has differences or problems.
         """
         if plan.is_blocked:
             subjects = [one.subject for one in plan.differences]

@@ -1,4 +1,4 @@
-"""Calls to ECS for many instances at once, and what becomes of each."""
+"""Calls to ECS for many instances, with a result for each instance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecs_role_creds.roles.throttling import Retry
 MAX_TAGGED = 50  # documented
 
 Failures = dict[str, CallError]
-"""Why calls failed, by the instances' ids."""
+"""The errors by instance id."""
 
 _RESULTS = {
     "AttachInstanceRamRole": ("AttachInstanceRamRoleResults", "AttachInstanceRamRoleResult"),
@@ -25,19 +25,19 @@ _RESULTS = {
 
 
 def batch_size(api: str) -> int:
-    """For how many instances one call is."""
+    """Return how many instances one call can take."""
     if api == "ModifyInstanceMetadataOptions":
         return 1
     return MAX_TAGGED if api in ("TagResources", "UntagResources") else MAX_IDS
 
 
 class InstanceCalls:
-    """Makes the calls of one batch of instances.
+    """Makes the calls for one batch of instances.
 
     Args:
         api: Makes the calls.
-        retry: When a call is tried again.
-        settling: Codes that go away by themselves, a moment after what was done before.
+        retry: When calls are retried.
+        settling: Codes to retry because an earlier step has not propagated yet.
     """
 
     def __init__(self, api: Api, retry: Retry, settling: Collection[str]) -> None:
@@ -47,7 +47,7 @@ class InstanceCalls:
         self._settling = settling
 
     def run(self, step: InstanceStep | ChangeStep, batch: Sequence[str]) -> Failures:
-        """Carry out a step for a batch; why it failed, by instance."""
+        """Run a step for a batch. Returns the errors by instance."""
         if isinstance(step, ChangeStep):
             return self._change(step, batch)
         if step.api in _RESULTS:
@@ -71,29 +71,29 @@ class InstanceCalls:
         detached = [one for one in batch if one not in failures]
         try:
             refused = self._set_role("AttachInstanceRamRole", step.new, detached)
-        except BaseException:  # Ctrl-C, say: no instance is left without a role
+        except BaseException:  # such as Ctrl-C: leave no instance without a role
             self._set_role("AttachInstanceRamRole", step.old, detached)
             raise
         lost = self._set_role("AttachInstanceRamRole", step.old, list(refused))
         for one, error in refused.items():
             if one not in lost:
-                told = f"Role {step.old} is attached again."
+                told = f"The old role {step.old} was attached again."
             else:
                 told = (
-                    f"Role {step.old} could not be attached again either: {lost[one]} The instance "
-                    f"has no role now: run `role attach {step.old} {one}`."
+                    f"Attaching the old role {step.old} again failed too: {lost[one]} The instance "
+                    f"has no role now. Run `role attach {step.old} {one}`."
                 )
             failures[one] = _AmendedError(error, told)
         return failures
 
     def _set_role(self, api: str, role: str, ids: Sequence[str]) -> Failures:
-        """Attach or detach the role; why that failed, by instance."""
+        """Attach or detach the role. Returns the errors by instance."""
         failures = self._call_for_all(
             api, ids, lambda some: {"InstanceIds": json.dumps(list(some)), "RamRoleName": role}
         )
         unclear = [one for one, error in failures.items() if error.is_unclear]
         if unclear:
-            # The call may have had its effect all the same: see what has become of it.
+            # The call may have taken effect: look up the roles.
             try:
                 held = self._reader.roles_of(unclear)
             except CallError:
@@ -110,7 +110,7 @@ class InstanceCalls:
         ids: Sequence[str],
         parameters: Callable[[Sequence[str]], Mapping[str, Any]],
     ) -> Failures:
-        """One call for all the instances; why it failed, by instance."""
+        """Make one call for all the instances. Returns the errors by instance."""
         failures: Failures = {}
         left = list(ids)
 
@@ -128,7 +128,7 @@ class InstanceCalls:
             self._retry.run(call, settling=frozenset(self._settling))
         except CallError as error:
             if error.is_about_instance and len(left) > 1:
-                # The service refuses the whole call for the sake of one: find out which.
+                # One instance makes the service reject the whole call: find out which.
                 middle = len(left) // 2
                 failures.update(self._call_for_all(api, left[:middle], parameters))
                 failures.update(self._call_for_all(api, left[middle:], parameters))
@@ -137,12 +137,12 @@ class InstanceCalls:
         return failures
 
     def _passes(self, error: CallError) -> bool:
-        """Whether an instance's failure goes away by itself."""
+        """Whether to retry the call for the instance with this error."""
         return error.is_throttling or error.code in self._settling
 
 
 class _AmendedError(CallError):
-    """The same failure, and what was done about it."""
+    """An error with a sentence added on what was done about it."""
 
     def __init__(self, error: CallError, more: str) -> None:
         super().__init__(

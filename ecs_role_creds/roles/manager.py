@@ -1,4 +1,4 @@
-"""One method a command: read what is there, and return the plan."""
+"""One method for each command: read what exists, and return a plan."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _INSTANCE = re.compile(r"i-[A-Za-z0-9-]{1,62}")
 
 
 class RoleManager:
-    """Plans what has to be done about instance RAM roles, and does it.
+    """Manages instance RAM roles.
 
-    Every ``plan_...`` method reads what is there and changes nothing. :meth:`apply` carries a plan
-    out. A plan of what is as wanted already has no steps, so all of it can be run again.
+    The ``plan_...`` methods read what exists and change nothing. :meth:`apply` makes the calls of a
+    plan. If everything already is as requested, the plan has no steps, so you can run it again.
 
     Args:
         api: Makes the calls; see :func:`~ecs_role_creds.roles.connect`.
-        retry: When a call is tried again; by default with exponential backoff.
+        retry: When calls are retried; by default with exponential backoff and jitter.
 
     Every method may raise :class:`~ecs_role_creds.roles.CallError` if a call fails, and
-    :class:`~ecs_role_creds.roles.InputError` for an argument that cannot be used.
+    :class:`~ecs_role_creds.roles.InputError` if an argument is invalid.
     """
 
     def __init__(self, api: Api, *, retry: Retry | None = None) -> None:
@@ -42,21 +42,23 @@ class RoleManager:
         self._read = Reader(api, self._retry)
 
     def apply(self, plan: Plan, tell: Callable[[Progress], object] = lambda _: None) -> Outcome:
-        """Carry a plan out.
+        """Make the calls of a plan.
+
+        A call that fails does not raise: see the ``failures`` of the outcome.
 
         Args:
-            plan: What to do.
-            tell: Hears of the progress.
+            plan: The plan.
+            tell: Called with the progress.
 
         Raises:
-            BlockedPlanError: Something is in the way.
+            BlockedPlanError: The plan has differences or problems.
         """
         return Executor(self._api, self._retry, tell).run(plan)
 
-    # What is there.
+    # Show what exists.
 
     def show_role(self, name: str) -> tuple[Role, list[Policy], list[str]] | None:
-        """The role, its policies with their documents, and the instances that have it."""
+        """Return the role, its policies, and the instances of the region that have it."""
         role = self._read.role(_checked(name, _ROLE, "role"))
         if role is None:
             return None
@@ -64,11 +66,11 @@ class RoleManager:
         return role, [one for one in found if one is not None], self._read.holders(name)
 
     def show_instances(self, ids: Sequence[str] = ()) -> dict[str, Instance]:
-        """The instances, or all of the region, with their roles; without those not found."""
+        """Return these instances, or all of the region, with their roles. Omit missing ones."""
         return self._read.instances(_ids(ids)) if ids else self._read.all_instances()
 
     def list_roles(self) -> Iterator[Role]:
-        """The roles that ECS instances can assume, without their policies."""
+        """Iterate over the roles that ECS instances can assume, without their policies."""
         return self._read.ecs_roles()
 
     # Roles.
@@ -79,9 +81,10 @@ class RoleManager:
         return planning.ensure_role(name, role, made_by="create", replace=replace)
 
     def plan_delete(self, name: str) -> Plan:
-        """Delete a role, with the policies that ``plan_grant`` made for it.
+        """Delete a role, and the policies that ``plan_grant_...`` or ``plan_setup`` created for it.
 
-        It stays if an instance of the region has it. Other regions are not looked at.
+        The plan is blocked if an instance of the region has the role; other regions are not
+        checked.
         """
         role = self._read.role(_checked(name, _ROLE, "role"))
         holders = self._read.holders(name) if role else []
@@ -93,7 +96,7 @@ class RoleManager:
             planning.remove_role(name, role, holders),
         )
 
-    # What a role may do.
+    # Permissions.
 
     def plan_grant_bucket(
         self,
@@ -104,15 +107,15 @@ class RoleManager:
         prefix: str = "",
         replace: bool = False,
     ) -> Plan:
-        """Let a role do with a bucket's objects what is asked for, and no more.
+        """Grant a role access to a bucket, with a custom policy that allows nothing else.
 
         Args:
             name: The role.
             bucket: The bucket.
-            access: ``"read"``, ``"list"``, ``"write"``.
+            access: One or more of ``"read"``, ``"list"``, ``"write"``.
             prefix: Only objects whose names begin with this.
-            replace: Whether a policy for the same bucket and prefix with other rights is to get a
-                new version.
+            replace: If the policy for this bucket and prefix exists and differs, create a new
+                version of it.
         """
         role = self._read.role(_checked(name, _ROLE, "role"))
         document = oss_policy(bucket, access, prefix)
@@ -122,14 +125,14 @@ class RoleManager:
     def plan_grant_document(
         self, name: str, policy: str, document: Document, *, replace: bool = False
     ) -> Plan:
-        """Let a role do what a policy document says, by a custom policy of that name."""
+        """Create a custom policy with this name and document, and attach it to a role."""
         role = self._read.role(_checked(name, _ROLE, "role"))
         return self._grant_own(
             role, name, _checked(policy, _POLICY, "policy"), document, "grant", replace
         )
 
     def plan_grant_policy(self, name: str, policy: str, type: PolicyType = "System") -> Plan:
-        """Attach a policy that exists to a role."""
+        """Attach an existing policy to a role."""
         role = self._read.role(_checked(name, _ROLE, "role"))
         found = self._read.policy(_checked(policy, _POLICY, "policy"), type)
         return add_up(
@@ -139,14 +142,27 @@ class RoleManager:
         )
 
     def plan_revoke_bucket(self, name: str, bucket: str, *, prefix: str = "") -> Plan:
-        """Take back what :meth:`plan_grant_bucket` granted for the same bucket and prefix."""
+        """Detach and delete the policy of :meth:`plan_grant_bucket` for this bucket and prefix."""
         oss_policy(bucket, ["read"], prefix)  # checks the names
-        return self.plan_revoke_policy(name, bucket_policy_name(name, bucket, prefix), "Custom")
+        role = self._read.role(_checked(name, _ROLE, "role"))
+        policy = bucket_policy_name(name, bucket, prefix)
+        by_setup = bucket_policy_name(name, bucket, prefix, made_by="setup")
+        plan = self._revoke(role, name, policy, "Custom")
+        if role is None or by_setup not in {one.name for one in role.policies}:
+            return plan
+        revoke = f"role revoke {name} --policy {by_setup} --type Custom"
+        kept = (
+            f"policy {by_setup}: `role setup` created it; use `role teardown {name}` or `{revoke}`"
+        )
+        return plan + Plan(kept=(kept,))
 
     def plan_revoke_policy(self, name: str, policy: str, type: PolicyType = "System") -> Plan:
-        """Detach a policy from a role; one that ``plan_grant_...`` made is deleted as well."""
+        """Detach a policy from a role. If ``plan_grant_...`` created it, delete it as well."""
         role = self._read.role(_checked(name, _ROLE, "role"))
-        found = self._read.policy(_checked(policy, _POLICY, "policy"), type)
+        return self._revoke(role, name, _checked(policy, _POLICY, "policy"), type)
+
+    def _revoke(self, role: Role | None, name: str, policy: str, type: PolicyType) -> Plan:
+        found = self._read.policy(policy, type)
         is_own = found is not None and found.description == mark("grant", name)
         return add_up(
             planning.require_role(name, role),
@@ -177,15 +193,15 @@ class RoleManager:
             planning.ensure_granted(role, name, policy, "Custom"),
         )
 
-    # Which instances have it.
+    # Instances.
 
     def plan_attach(self, name: str, ids: Sequence[str], *, replace: bool = False) -> Plan:
-        """Give instances a role.
+        """Attach a role to instances.
 
         Args:
             name: The role.
-            ids: The instances.
-            replace: Whether those that have another role are to be changed.
+            ids: The ids of the instances.
+            replace: Whether to change the role of instances that have another one.
         """
         role = self._read.role(_checked(name, _ROLE, "role"))
         instances = self._read.instances(_ids(ids))
@@ -195,18 +211,18 @@ class RoleManager:
         )
 
     def plan_detach(self, ids: Sequence[str]) -> Plan:
-        """Take the role, whichever it is, from instances."""
+        """Detach the roles of instances, whichever they are."""
         return planning.ensure_detached(ids, self._read.instances(_ids(ids)))
 
     def plan_change(self, name: str, ids: Sequence[str]) -> Plan:
-        """Give instances another role; where that fails, they keep the old one."""
+        """Change the role of instances. If that fails for one, the old role is attached again."""
         return self.plan_attach(name, ids, replace=True)
 
     def plan_harden(self, ids: Sequence[str]) -> Plan:
-        """Have the instances' metadata service answer in the security hardening mode only."""
+        """Require the security hardening mode on instances."""
         return planning.ensure_hardened(ids, self._read.instances(_ids(ids)))
 
-    # All of it.
+    # Everything at once.
 
     def plan_setup(
         self,
@@ -218,7 +234,7 @@ class RoleManager:
         prefix: str = "",
         replace: bool = False,
     ) -> Plan:
-        """Create a role, let it do what is asked for with a bucket, and give it to instances."""
+        """Create a role, grant it access to a bucket, and attach it to instances."""
         role = self._read.role(_checked(name, _NEW_ROLE, "role"))
         document = oss_policy(bucket, access, prefix)
         policy = bucket_policy_name(name, bucket, prefix, made_by="setup")
@@ -231,11 +247,12 @@ class RoleManager:
         )
 
     def plan_teardown(self, name: str, ids: Sequence[str] = ()) -> Plan:
-        """Undo what :meth:`plan_setup` did, and nothing else.
+        """Undo what :meth:`plan_setup` did.
 
         Args:
             name: The role.
-            ids: Only these instances; none: all of the region that ``plan_setup`` attached it to.
+            ids: The ids of the instances. By default all of the region that ``plan_setup`` attached
+                the role to.
         """
         role = self._read.role(_checked(name, _ROLE, "role"))
         instances = self._read.tagged_instances(SETUP_TAG, name)
@@ -256,19 +273,22 @@ class RoleManager:
     def _undo_in_ram(
         self, name: str, role: Role | None, own: Sequence[Policy], left: Sequence[str]
     ) -> Plan:
-        """Undo what ``role setup`` did in RAM, as far as nobody else needs it."""
+        """Undo what ``role setup`` did in RAM, unless instances still have the role."""
         if left:
             shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
-            return Plan(kept=(f"role {name} and its policies: still attached to {shown}",))
+            kept = (
+                f"role {name} and its policies: still attached to {shown}; use `role detach` first"
+            )
+            return Plan(kept=(kept,))
         plan = add_up(*(planning.remove_own_policy(one, name, role) for one in own))
         if role is None or role.description == mark("setup", name):
             others = [one.name for one in (role.policies if role else ())]
             others = [one for one in others if one not in _named(own)]
             if not others:
                 return plan + planning.remove_role(name, role, ())
-            kept = f"role {name}: it has the policies {', '.join(others)}"
+            kept = f"role {name}: it has other policies ({', '.join(others)}); use `role delete`"
         else:
-            kept = f"role {name}: role setup did not create it"
+            kept = f"role {name}: `role setup` did not create it; use `role delete`"
         return plan + Plan(kept=(kept,))
 
 
@@ -278,20 +298,20 @@ def _named(policies: Sequence[Policy]) -> set[str]:
 
 def _checked(name: str, pattern: re.Pattern[str], kind: str) -> str:
     if name.startswith("acs:"):
-        raise InputError(f"{name!r} is an ARN; pass the name of the {kind}, after the '/'")
+        raise InputError(f"{name!r} is an ARN; pass the name of the {kind}, the part after the '/'")
     if not pattern.fullmatch(name):
         allowed = {
             "role": "1 to 64 letters, digits, '.' and '-'",
             "policy": "1 to 128 letters, digits and '-'",
         }[kind]
-        raise InputError(f"no {kind} can be named {name!r}: {allowed}")
+        raise InputError(f"invalid {kind} name {name!r}: use {allowed}")
     return name
 
 
 def _ids(ids: Sequence[str]) -> Sequence[str]:
     if not ids:
-        raise InputError("no instance is named; pass one id or more, such as i-bp1example")
+        raise InputError("no instance ids: pass at least one, such as i-bp1example")
     for one in ids:
         if not _INSTANCE.fullmatch(one):
-            raise InputError(f"{one!r} is not an instance's id; an id looks like i-bp1example")
+            raise InputError(f"{one!r} is not an instance id; an id looks like i-bp1example")
     return ids

@@ -1,4 +1,4 @@
-"""The calls themselves, made by Alibaba Cloud's SDKs.
+"""API calls to RAM and ECS, made with Alibaba Cloud's SDKs.
 
 Needs ``pip install 'ecs-role-creds[roles]'``.
 """
@@ -56,22 +56,22 @@ _INSTALL = "Managing roles needs: pip install 'ecs-role-creds[roles]'"
 
 
 class Api(Protocol):
-    """Makes calls; :class:`OpenApi` does."""
+    """The protocol of an object that makes API calls, such as :class:`OpenApi`."""
 
     @property
     def region(self) -> str:
         """The region of the instances.
 
         Raises:
-            InputError: None is set.
+            InputError: No region is set.
         """
         ...
 
     def call(self, api: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Make one call; returns the body of the answer.
+        """Make one call. Returns the body of the response.
 
         Raises:
-            CallError: It failed.
+            CallError: The call failed.
         """
         ...
 
@@ -80,14 +80,14 @@ class OpenApi:
     """Calls RAM and ECS with the real SDKs.
 
     Args:
-        credential: What the SDKs take as a credential: an ``alibabacloud_credentials`` client, or
+        credential: A credential that the SDKs accept: an ``alibabacloud_credentials`` client, or
             an :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider`.
-        region: The region of the instances; ``None``: none, so that ECS cannot be called.
-        ram_endpoint: Another endpoint of RAM's, ``https://HOST``; plain http on loopback only.
-        ecs_endpoint: Another endpoint of ECS's.
+        region: The region of the instances. Without one, ECS cannot be called.
+        ram_endpoint: Another endpoint of RAM, ``https://HOST``; plain http on loopback only.
+        ecs_endpoint: Another endpoint of ECS.
 
     Raises:
-        InputError: An endpoint cannot be used.
+        InputError: An endpoint is invalid.
         ImportError: The SDKs are not installed.
     """
 
@@ -117,7 +117,7 @@ class OpenApi:
         """The region of the instances.
 
         Raises:
-            InputError: None is set.
+            InputError: No region is set.
         """
         if not self._region:
             raise InputError(
@@ -127,10 +127,10 @@ class OpenApi:
         return self._region
 
     def call(self, api: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Make one call; returns the body of the answer.
+        """Make one call. Returns the body of the response.
 
         Raises:
-            CallError: It failed.
+            CallError: The call failed.
         """
         service = "ram" if api in RAM_APIS else "ecs"
         if service == "ecs":
@@ -144,7 +144,7 @@ class OpenApi:
         except Exception as error:  # noqa: BLE001 (whatever the SDKs raise)
             failure = self._told(api, error)
             self._log(api, parameters, begun, f"{failure.status} {failure.code}")
-            # Not chained: what the SDKs say may hold the request's headers.
+            # Not chained: the SDK's message may contain the request's headers.
             raise failure from None
         self._log(api, parameters, begun, f"200 {body.get('RequestId', '')}")
         return body
@@ -163,7 +163,7 @@ class OpenApi:
         return self._clients[service]
 
     def _told(self, api: str, error: Exception) -> CallError:
-        """What an SDK's exception says, without what must not be shown."""
+        """Convert an SDK's exception, without secrets."""
         inner = getattr(error, "inner_exception", None) or error
         code, status = getattr(inner, "code", None), getattr(inner, "status_code", None)
         message = self._redact(str(getattr(inner, "message", None) or inner))
@@ -173,14 +173,14 @@ class OpenApi:
             return CallError(
                 api, str(code), status=int(status), message=message, request_id=request_id
             )
-        # Of the credentials, by their modules: alibabacloud_credentials, and this library.
+        # Raised by alibabacloud_credentials or this library: no credentials.
         origin = type(inner).__module__
         if origin.startswith(("alibabacloud_credentials", "ecs_role_creds", "Tea.")):
             return CallError(api, "NoCredentials", message=message)
         return CallError(api, "NoAnswer", message=_reason(message))
 
     def _redact(self, message: str) -> str:
-        """Services quote what was signed in some messages, and that holds the security token."""
+        """Remove secrets. Some messages quote the signed text, which holds the security token."""
         try:
             credential = self._credential.get_credential()
         except Exception:  # noqa: BLE001 (then none was sent)
@@ -204,19 +204,19 @@ def connect(
     ecs_endpoint: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> OpenApi:
-    """The API, called with the administrator's own credentials or the instance's.
+    """Return an API client with the administrator's credentials, or with the instance's.
 
     Args:
-        region: The region of the instances; by default that of the environment, or of the profile
-            of Alibaba Cloud's command line.
-        as_instance: Use the credentials of the role of the instance this runs on; by default
-            those that alibabacloud-credentials' default chain finds.
-        ram_endpoint: Another endpoint of RAM's.
-        ecs_endpoint: Another endpoint of ECS's.
-        environ: The environment.
+        region: The region of the instances. By default the region in the environment, or in the
+            profile of the ``aliyun`` command.
+        as_instance: Use the credentials of the role of the instance that this runs on. By default
+            the credentials that the default chain of alibabacloud-credentials finds.
+        ram_endpoint: Another endpoint of RAM.
+        ecs_endpoint: Another endpoint of ECS.
+        environ: The environment variables.
 
     Raises:
-        InputError: A setting cannot be used.
+        InputError: A setting is invalid.
         ImportError: The SDKs are not installed.
     """
     from ecs_role_creds.roles.region import find_region
@@ -236,11 +236,11 @@ def connect(
 
 
 def _administrator(environ: Mapping[str, str]) -> Any:
-    """What alibabacloud-credentials' default chain finds.
+    """Return the credentials of alibabacloud-credentials' default chain.
 
-    Its first place is the environment, which it reads when it is imported. That is too early for
-    programs that set variables of their own, so that place is looked at here. Its last place, the
-    instance's role, is left out: as_instance asks for it.
+    The chain first reads the environment variables, but when it is imported. That is too early for
+    programs that set the variables later, so they are read here. The last place of the chain, the
+    role of the instance, is left out: it needs as_instance.
     """
     client = _import("alibabacloud_credentials.client").Client
     key_id = environ.get("ALIBABA_CLOUD_ACCESS_KEY_ID")
@@ -267,23 +267,23 @@ def _check_endpoint(endpoint: str, service: str) -> None:
     parts = urlsplit(endpoint)
     name = f"--{service}-endpoint"
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-        raise InputError(f"{name} is {endpoint!r}; pass https://HOST")
+        raise InputError(f"invalid {name} {endpoint!r}: pass https://HOST")
     if parts.scheme == "https":
         return
     if parts.hostname not in _LOOPBACK:
         raise InputError(
-            f"{name} is {endpoint!r}: plain http is for loopback only, since the answers are not "
-            "protected. Pass https://HOST"
+            f"invalid {name} {endpoint!r}: plain http is allowed on loopback only, because it is "
+            "not encrypted. Pass https://HOST"
         )
     if os.environ.get("HTTP_PROXY") or os.environ.get("http_proxy"):
         raise InputError(
-            f"{name} is on loopback, but the SDKs would send its requests to the proxy that "
-            "HTTP_PROXY names. Unset HTTP_PROXY for this command"
+            f"{name} is on loopback, but the SDKs would send the requests to the proxy in "
+            "HTTP_PROXY. Unset HTTP_PROXY for this command"
         )
 
 
 def _reason(message: str) -> str:
-    """Why there was no answer, out of what requests and urllib3 wrap around it."""
+    """Extract the cause from a message of requests and urllib3."""
     caused = re.search(r"Caused by \w+\((.*)\)\)$", message, re.DOTALL)
     if caused is not None:
         return re.sub(r"^\w+\([^)]*\): ", "", caused[1].strip("'\""))

@@ -1,4 +1,4 @@
-"""A plan: the calls that turn what is there into what is wanted."""
+"""A plan: the calls that make the roles, policies and instances as requested."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class RamStep:
 
     Attributes:
         api: The API's name.
-        parameters: What is sent.
-        purpose: What it does, for people.
-        takes_rights: Whether somebody may have less rights after it.
-        document: A policy document among the parameters, to be shown.
+        parameters: The parameters of the call.
+        purpose: What the call does, as text.
+        takes_rights: Whether the call may remove permissions.
+        document: The policy document among the parameters, if any.
     """
 
     api: str
@@ -39,14 +39,14 @@ class RamStep:
 
 @dataclass(frozen=True)
 class InstanceStep:
-    """Calls to ECS, for some instances.
+    """Calls to ECS for a number of instances.
 
     Attributes:
         api: The API's name.
-        instances: Their ids.
-        purpose: What it does to them, for people.
-        role: The role that it is about, if any.
-        takes_rights: Whether the instances may have less rights after it.
+        instances: The ids of the instances.
+        purpose: What the calls do, as text.
+        role: The role, for calls that have one.
+        takes_rights: Whether the calls may take something away that applications use.
     """
 
     api: InstanceApi
@@ -58,14 +58,14 @@ class InstanceStep:
 
 @dataclass(frozen=True)
 class ChangeStep:
-    """Take one role from instances and give them another, batch by batch.
+    """Detach one role from instances and attach another, batch by batch.
 
-    Where an instance cannot have the new role, it gets the old one again.
+    If attaching the new role to an instance fails, the old role is attached again.
 
     Attributes:
-        instances: Their ids.
-        old: The role that they have.
-        new: The role that they are to have.
+        instances: The ids of the instances.
+        old: The role to detach.
+        new: The role to attach.
     """
 
     instances: tuple[str, ...]
@@ -77,7 +77,7 @@ class ChangeStep:
 
     @property
     def purpose(self) -> str:
-        """What it does, for people."""
+        """What the calls do, as text."""
         return f"change the role from {self.old} to {self.new}"
 
 
@@ -86,12 +86,12 @@ Step = RamStep | InstanceStep | ChangeStep
 
 @dataclass(frozen=True)
 class Difference:
-    """Something exists, but is not as wanted.
+    """Something exists but differs from what was requested.
 
     Attributes:
-        subject: What.
-        actual: How it is.
-        wanted: How it is wanted.
+        subject: What differs, such as ``"policy NAME"``.
+        actual: The document that exists.
+        wanted: The document that was requested.
         remedy: What to do.
     """
 
@@ -103,12 +103,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that could not be done.
+    """Something that cannot be done, or failed.
 
     Attributes:
-        subject: To what: an instance's id, or ``role NAME``, ``policy NAME``.
-        code: The service's code.
-        message: A sentence: what happened, and what to do.
+        subject: An instance id, ``"role NAME"`` or ``"policy NAME"``.
+        code: The service's error code.
+        message: What happened, and what to do.
     """
 
     subject: str
@@ -120,15 +120,15 @@ class Failure:
 class Plan:
     """What a command will do.
 
-    Plans add up: the steps of the first come first.
+    Adding two plans gives a plan with the steps of both, in order.
 
     Attributes:
         steps: The calls, in order.
-        unchanged: What is as wanted already.
-        differences: What is in the way, and would be changed only on request.
-        problems: What else is in the way.
-        failures: The instances that nothing can be done for. They stop no other.
-        kept: What stays, though one might expect it to go, and why.
+        unchanged: What already is as requested.
+        differences: What exists but differs. Nothing is done until it is resolved.
+        problems: What else prevents the plan, such as a missing role.
+        failures: The instances that cannot be changed. The others are not affected.
+        kept: What is not removed, and why.
     """
 
     steps: tuple[Step, ...] = ()
@@ -145,20 +145,20 @@ class Plan:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether nothing may be done before something else is."""
+        """Whether differences or problems prevent the plan."""
         return bool(self.differences or self.problems)
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether everything is as wanted already."""
+        """Whether everything already is as requested."""
         return not (self.steps or self.is_blocked or self.failures)
 
     @property
     def takes_rights(self) -> bool:
-        """Whether anybody may have less rights afterwards."""
+        """Whether a step may remove permissions, or something else that applications use."""
         return any(step.takes_rights for step in self.steps)
 
 
 def add_up(*plans: Plan) -> Plan:
-    """All of them, one after another."""
+    """Return one plan with the steps of all the plans, in order."""
     return reduce(Plan.__add__, plans, Plan())

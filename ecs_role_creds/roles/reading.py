@@ -1,4 +1,4 @@
-"""Read what is there."""
+"""Read roles, policies and instances."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reader:
 
     Args:
         api: Makes the calls.
-        retry: When a call is tried again.
+        retry: When calls are retried.
     """
 
     def __init__(self, api: Api, retry: Retry) -> None:
@@ -39,7 +39,7 @@ class Reader:
         self._retry = retry
 
     def role(self, name: str) -> Role | None:
-        """The role with its policies, if it exists."""
+        """Return the role with its policies, or ``None`` if it does not exist."""
         try:
             found = self._call("GetRole", {"RoleName": name}, f"role {name}")["Role"]
         except CallError as error:
@@ -54,7 +54,7 @@ class Reader:
         return _role(found, policies)
 
     def policy(self, name: str, type: PolicyType) -> Policy | None:
-        """The policy with its versions, if it exists."""
+        """Return the policy with its versions, or ``None`` if it does not exist."""
         subject = f"policy {name}"
         parameters = {"PolicyName": name, "PolicyType": type}
         try:
@@ -83,7 +83,7 @@ class Reader:
         )
 
     def own_policies(self, marks: Collection[str]) -> list[Policy]:
-        """The custom policies with one of these descriptions."""
+        """Return the custom policies with one of these descriptions."""
         pages = self._marked_pages("ListPolicies", {"PolicyType": "Custom"}, "the policies")
         names = [
             one["PolicyName"]
@@ -95,7 +95,7 @@ class Reader:
         return [one for one in found if one is not None]
 
     def ecs_roles(self) -> Iterator[Role]:
-        """Every role that ECS instances can assume, without its policies."""
+        """Iterate over the roles that ECS instances can assume, without their policies."""
         for page in self._marked_pages("ListRoles", {}, "the roles"):
             for one in _items(page, "Roles", "Role"):
                 name = one["RoleName"]
@@ -104,7 +104,7 @@ class Reader:
                     yield role
 
     def instances(self, ids: Sequence[str]) -> dict[str, Instance]:
-        """Those of the instances that exist, with their roles."""
+        """Return the instances that exist, with their roles."""
         found: dict[str, Instance] = {}
         for batch in batches(list(dict.fromkeys(ids)), MAX_IDS):
             described = list(self._describe({"InstanceIds": json.dumps(batch)}))
@@ -113,22 +113,22 @@ class Reader:
         return found
 
     def all_instances(self) -> dict[str, Instance]:
-        """Every instance of the region, with its role."""
+        """Return all instances of the region, with their roles."""
         return self._with_roles(self._describe({}))
 
     def tagged_instances(self, key: str, value: str) -> dict[str, Instance]:
-        """Every instance of the region with a tag, with its role."""
+        """Return the instances of the region that have a tag, with their roles."""
         return self._with_roles(self._describe({"Tag": [{"Key": key, "Value": value}]}))
 
     def roles_of(self, ids: Sequence[str]) -> dict[str, str]:
-        """The roles of those instances that have one, by the instances' ids."""
+        """Return the roles by instance id, for those instances that have one."""
         found: dict[str, str] = {}
         for batch in batches(ids, MAX_IDS):
             found.update(self._held({"InstanceIds": json.dumps(list(batch))}))
         return found
 
     def holders(self, role: str) -> list[str]:
-        """The ids of the region's instances that have the role."""
+        """Return the ids of the instances of the region that have the role."""
         return sorted(self._held({"RamRoleName": role}))
 
     def _with_roles(self, described: Iterable[Mapping[str, Any]]) -> dict[str, Instance]:
@@ -178,7 +178,7 @@ class Reader:
 
 
 def batches(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
-    """The items, so many at a time."""
+    """Split the items into batches."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
@@ -205,5 +205,5 @@ def _instance(described: Mapping[str, Any], held: Mapping[str, str]) -> Instance
 
 
 def _items(body: Mapping[str, Any], plural: str, singular: str) -> list[Any]:
-    """The items of a list, which the services wrap twice."""
+    """Return the items of a list; the services wrap lists twice."""
     return (body.get(plural) or {}).get(singular) or []

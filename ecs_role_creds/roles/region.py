@@ -1,4 +1,4 @@
-"""Which region the instances are in, where no argument says so."""
+"""Find the region if no argument names it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ REGION_VARIABLES = ("ALIBABA_CLOUD_REGION_ID", "ALIBABACLOUD_REGION_ID", "ALICLO
 
 
 def find_region(environ: Mapping[str, str]) -> str | None:
-    """The region of the environment, or of the profile of Alibaba Cloud's command line.
+    """Return the region in the environment, or in the profile of the ``aliyun`` command.
 
-    The same profile that alibabacloud-credentials' default chain reads its credentials from:
-    that named by ``ALIBABA_CLOUD_PROFILE``, or else the current one of ``~/.aliyun/config.json``.
+    It is the profile from which the default chain of alibabacloud-credentials reads credentials:
+    the one in ``ALIBABA_CLOUD_PROFILE``, or the current one of ``~/.aliyun/config.json``.
     """
     for variable in REGION_VARIABLES:
         if environ.get(variable):

@@ -1,4 +1,4 @@
-"""What is there: roles, policies and instances as RAM and ECS tell of them."""
+"""Roles, policies and instances, as read from RAM and ECS."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Policy:
     """A policy, with the document of its default version.
 
     Attributes:
-        name: Its name.
-        type: ``"System"``: Alibaba Cloud's own; ``"Custom"``: the account's.
-        document: What it allows and denies.
-        description: Who made it, if we did.
-        versions: Of a custom policy, all of them.
-        attachments: To how many users, groups and roles it is attached.
+        name: The policy's name.
+        type: ``"System"`` for policies of Alibaba Cloud, ``"Custom"`` for those of the account.
+        document: The policy document of the default version.
+        description: The description. Policies that this library creates are found by it.
+        versions: All versions of a custom policy; empty for a system policy.
+        attachments: The number of users, user groups and roles that have the policy.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class AttachedPolicy:
-    """A policy that a role has."""
+    """A policy that is attached to a role."""
 
     name: str
     type: PolicyType
@@ -55,11 +55,11 @@ class Role:
     """A RAM role.
 
     Attributes:
-        name: Its name.
-        trust_policy: Who can assume it.
-        description: Who made it, if we did.
+        name: The role's name.
+        trust_policy: Who can assume the role.
+        description: The description. Roles that this library creates are found by it.
         arn: ``acs:ram::ACCOUNT:role/NAME``.
-        policies: What it has.
+        policies: The attached policies.
     """
 
     name: str
@@ -74,10 +74,10 @@ class Instance:
     """An ECS instance.
 
     Attributes:
-        instance_id: Its id.
-        is_in_vpc: Whether it can have a role.
-        role: The role it has; ``None``: none.
-        is_hardened: Whether its metadata service answers in the security hardening mode only.
+        instance_id: The id.
+        is_in_vpc: Whether it is in a VPC. Only instances in a VPC can have a role.
+        role: The attached role, or ``None``.
+        is_hardened: Whether its metadata service requires the security hardening mode.
         tags: Its tags.
     """
 
@@ -89,4 +89,4 @@ class Instance:
 
 
 Instances = Mapping[str, Instance]
-"""Those instances asked for that exist, by id."""
+"""Instances by id, without those that do not exist."""

@@ -1,4 +1,4 @@
-"""When a call is tried again."""
+"""Retry throttled calls."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Retry:
     """Exponential backoff with full jitter.
 
     Attributes:
-        attempts: How often a call is made at most.
-        base: The first wait is up to this many seconds; each wait may be twice the one before.
-        longest: No wait is longer, in seconds.
-        sleep: Waits.
-        random: A number from 0 to 1.
+        attempts: The maximum number of attempts.
+        base: The maximum first wait, in seconds. The maximum doubles with each attempt.
+        longest: The maximum wait, in seconds.
+        sleep: Waits for a number of seconds.
+        random: Returns a number from 0 to 1.
     """
 
     attempts: int = 8
@@ -38,15 +38,15 @@ class Retry:
         is_safe_to_repeat: bool = False,
         settling: Collection[str] = (),
     ) -> _Result:
-        """Make a call, and again where that is right.
+        """Make a call, and retry it if it was throttled.
 
         Args:
-            call: Makes it.
-            is_safe_to_repeat: Whether to repeat one that may have had an effect.
-            settling: Codes that go away by themselves, a moment after what was just done.
+            call: Makes the call.
+            is_safe_to_repeat: Whether to retry a call that may have taken effect.
+            settling: Other codes to retry, because an earlier step has not propagated yet.
 
         Raises:
-            CallError: The last attempt's.
+            CallError: The last attempt failed, or the error is not one to retry.
         """
         for attempt in range(1, self.attempts + 1):
             try:

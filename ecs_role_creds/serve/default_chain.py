@@ -21,7 +21,7 @@ from ecs_role_creds.errors import ConfigurationError, CredentialsError
 from ecs_role_creds.flight import Flight
 from ecs_role_creds.health import Health, health_of
 from ecs_role_creds.polling import PollingSwitch
-from ecs_role_creds.provider import ProviderStatus, status_of
+from ecs_role_creds.status import ProviderStatus, status_of
 
 DEADLINE = 20.0
 """Seconds for one fetch: an OIDC or CloudSSO login takes longer than a metadata request."""

@@ -11,7 +11,7 @@ from typing import Protocol
 from report import Section, seconds
 
 LIMIT = 0.060
-"""How much longer than bare Python ``--help`` may take, in seconds."""
+"""CPU time in seconds that ``--help`` may take beyond bare Python."""
 
 
 class _Scale(Protocol):
@@ -49,10 +49,11 @@ def command_start(scale: _Scale) -> Section:
     return Section(
         "command-start",
         "Start of the command line",
-        "Whole processes, in turn, files in the page cache; minima. The last column is processor "
-        "time on top of bare Python, which other load on the machine changes less; for `--help` "
-        f"the limit is {seconds(LIMIT)}.",
-        ["", "time", "processor time", "on top"],
+        "Each command runs as a process of its own, with its files in the page cache. The table "
+        "shows the minimum of the runs. The last column is the CPU time beyond that of bare "
+        "Python; other load on the machine changes CPU time less than wall time. The limit for "
+        f"`--help` is {seconds(LIMIT)}.",
+        ["", "wall time", "CPU time", "beyond bare Python"],
         rows,
     )
 

@@ -1,4 +1,4 @@
-"""Each fault of the service in turn: what 64 threads notice of it, and how soon it is over."""
+"""Each fault of the service in turn: its effect on 64 threads, and the time until recovery."""
 
 from __future__ import annotations
 
@@ -36,22 +36,23 @@ PEERS = (OURS, OSS2, ALIBABA, GUIDE, BOTOCORE)
 ROLE_AWAY = ROLE_LOST._replace(
     name="role lost, for a while", end=lambda service: service.attach(ROLE)
 )
-KEEPS_NONE = "keeps none"
+KEEPS_NONE = "keeps no connection"
 DOES_NOT_APPLY = {
-    (HARDENING_ONLY, OSS2): "has the normal mode only",
+    (HARDENING_ONLY, OSS2): "uses the normal mode only",
     (CLOSING_IDLE, OSS2): KEEPS_NONE,
     (CLOSING_IDLE, BOTOCORE): KEEPS_NONE,
     (CLOSING_IN_USE, OSS2): KEEPS_NONE,
     (CLOSING_IN_USE, BOTOCORE): KEEPS_NONE,
 }
 HOW = (
-    "64 threads call every 5 ms from before its begin until new credentials are there. Everything "
-    "is on real sockets and in real time; only the age of the credentials is made up."
+    "64 threads call every 5 ms, from before the fault begins until there are new credentials. "
+    "Sockets and time are real; only the age of the credentials is simulated."
 )
 WHAT = (
-    "*Requests* are those received while it lasts. *Back-off pending* is how long after its end "
-    "the service may first be asked, *recovery* how long after it there are new credentials. "
-    "Faults that a fetch copes with are met by one fetch after another."
+    "**requests**: those that the service received during the fault. **pending backoff**: how long "
+    "after the end of the fault the service may be asked again. **recovery**: how long after the "
+    "end there are new credentials. If a fetch succeeds despite the fault, fetches are repeated "
+    "until the fault ends."
 )
 
 
@@ -71,14 +72,14 @@ def _run(fault: Fault, left: float, lasts: float) -> Observed:
 
 
 def _recovery(seen: Observed) -> list[str]:
-    """The back-off that was pending, and the time it took."""
+    """The pending backoff, and the time until recovery."""
     recovery = seen.recovery
     if recovery is None or recovery.took is None:
-        return ["?", "did not come"]
+        return ["?", "none"]
     if recovery.took == 0:
-        return ["none", "before its end"]
+        return ["none", "before the end"]
     if recovery.was_fetching and not recovery.failed:
-        return ["none: fetching", seconds(recovery.took)]
+        return ["none, fetching", seconds(recovery.took)]
     return [seconds(recovery.pending), seconds(recovery.took)]
 
 
@@ -99,34 +100,32 @@ def faults(scale: Scale) -> Section:
                 *_recovery(seen),
             ]
         )
+    rows.append(["longest", *[""] * 4, seconds(worst), seconds(worst_beside), *[""] * 3])
     return Section(
         "faults",
         "Faults while the credentials are valid",
-        f"`ecs_role_creds`, with {INSIDE_THE_WINDOW:g} s of life left as the fault begins; it "
-        f"lasts {lasts:g} s, or until a fetch has failed. {HOW} The floor is a method that reads a "
-        "clock, compares and returns; each thread calls it after each call, so that it meets the "
-        f"same load. {WHAT}",
+        f"`ecs_role_creds`, with {INSIDE_THE_WINDOW:g} s of life left when the fault begins. The "
+        f"fault lasts {lasts:g} s, or until a fetch has failed. {HOW} The floor is a method that "
+        "reads a clock, compares and returns. Each thread calls it after each call of the "
+        f"provider, so both run under the same load. {WHAT}",
         [
-            "the service is / does",
+            "fault",
             "calls",
             "failed",
             "torn",
             "expired",
             "longest call",
-            "longest of the floor's",
+            "longest call of the floor",
             "requests",
-            "back-off pending",
+            "pending backoff",
             "recovery",
         ],
         rows,
-        notes=[
-            f"The longest call of all took {seconds(worst)}; the floor's {seconds(worst_beside)}."
-        ],
     )
 
 
 def faults_beyond(scale: Scale) -> Section:
-    """Each fault, from inside the refresh window until after the credentials' end."""
+    """Each fault, from inside the refresh window until after expiration."""
     lasts = 1.5 if scale.is_quick else 2.5
     rows = []
     for fault in FAULTS:
@@ -145,11 +144,12 @@ def faults_beyond(scale: Scale) -> Section:
     return Section(
         "faults-beyond",
         "Faults that outlast the credentials",
-        f"The same with {NEARLY_OVER:g} s of life left; the fault lasts {lasts:g} s, or until a "
-        "caller has an error. After their end callers wait for one attempt, for the deadline of "
-        f"2 s at the most, and get its error; later ones get it at once. {WHAT}",
+        f"The same with {NEARLY_OVER:g} s of life left. The fault lasts {lasts:g} s, or until a "
+        "call raises an error. After the credentials have expired, callers wait for one attempt, "
+        "for at most the deadline of 2 s, and get its error. Later calls get that error at once. "
+        f"{WHAT}",
         [
-            "the service is / does",
+            "fault",
             "calls",
             "failed",
             "while valid",
@@ -157,7 +157,7 @@ def faults_beyond(scale: Scale) -> Section:
             "longest call",
             "while valid",
             "requests",
-            "back-off pending",
+            "pending backoff",
             "recovery",
         ],
         rows,
@@ -165,7 +165,7 @@ def faults_beyond(scale: Scale) -> Section:
 
 
 def faults_of_peers(scale: Scale) -> Section:
-    """Each fault, for everybody."""
+    """Each fault, for every client."""
     lasts = 0.4 if scale.is_quick else 1.2
     rows = [
         [fault.name, *(_cell(peer, fault, lasts) for peer in PEERS)]
@@ -174,16 +174,19 @@ def faults_of_peers(scale: Scale) -> Section:
     ]
     return Section(
         "faults-of-peers",
-        "Faults, for everybody",
-        f"With {LATE:g} s of life left in the credentials; each fault lasts {lasts:g} s; 64 "
-        "threads call every 5 ms. Shown is the longest call; then, where there were any, how many "
-        "calls failed, how many gave expired credentials, and how many tokens were torn. *Over*: "
-        "somebody waited for as long as the fault lasted, or nearly. Everybody is told the name of "
-        "the role. Time-outs, and who waits by design, are those of *Outage while the credentials "
-        "are valid*.",
-        ["the service is / does", *(peer.name for peer in PEERS)],
+        "Faults, for every client",
+        f"The credentials have {LATE:g} s of life left; each fault lasts {lasts:g} s; 64 threads "
+        "call every 5 ms. Each cell shows the longest call. Three figures after it are the calls "
+        "that failed, the calls that returned expired credentials, and the torn tokens; they are "
+        "left out if all are 0. ≥ means that the call took at least 90 % of the fault: in a longer "
+        "fault it would take longer. Each client is given the name of the role. For time-outs, and "
+        "for the clients that wait by design, see *Outage while the credentials are valid*.",
+        ["fault", *(peer.name for peer in PEERS)],
         rows,
-        notes=[f"{SESSION_TOKENS_LOST.name}: left out; only {OURS.name} keeps any for long."],
+        notes=[
+            f"{SESSION_TOKENS_LOST.name}: not measured, because only {OURS.name} keeps a session "
+            "token between fetches."
+        ],
     )
 
 
@@ -194,7 +197,7 @@ def _cell(peer: Peer, fault: Fault, lasts: float) -> str:
         built = peer.build(server.endpoint, True)
         subject = Subject(built.get, peer.parts, built.age)
         seen = run_fault(fault, server, subject, left=LATE, lasts=lasts, threads=THREADS)
-    counts = {"failed": seen.failed, "expired": seen.expired, "torn": seen.torn}
-    found = [f"{count} {name}" for name, count in counts.items() if count]
+    counts = (seen.failed, seen.expired, seen.torn)
     is_cut = fault.error is not None and seen.longest > 0.9 * lasts
-    return ", ".join(["over " * is_cut + seconds(seen.longest), *found])
+    longest = "≥ " * is_cut + seconds(seen.longest)
+    return f"{longest}; {' / '.join(map(str, counts))}" if any(counts) else longest

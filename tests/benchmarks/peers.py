@@ -1,4 +1,4 @@
-"""What is measured: this library, the floors below it, and its peers, all behind one face.
+"""What is measured: this library, the floors, and its peers, all with the same interface.
 
 Peers with the metadata service's address built in are pointed at the fake service by the attribute
 that holds it. Nothing else about them is changed.
@@ -25,7 +25,6 @@ from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import boottime
 from ecs_role_creds.provider import forget_shared
 from ecs_role_creds.schedule import Lifetime
-from ecs_role_creds.state import Record
 
 ROLE = "app-role"
 PATH = "/latest/meta-data/ram/security-credentials/"
@@ -59,8 +58,8 @@ class Peer(NamedTuple):
         name: As shown in tables.
         build: Makes one that asks at an endpoint; with time-outs of 1 s if told to be brief.
         parts: Takes apart what ``get`` returns.
-        window: Seconds left of the credentials' life at which it refreshes in its gentlest way.
-        off_the_wire: Why it takes no part in what goes over the wire, if so.
+        window: Seconds left of the life at which a refresh blocks its callers least.
+        off_the_wire: Why its requests are not measured, if so.
         threads_each: Whether each one keeps a thread, so that thousands cannot be built.
     """
 
@@ -73,7 +72,7 @@ class Peer(NamedTuple):
 
 
 class Floor:
-    """The least that can be done: read a clock, compare, return."""
+    """The minimum: read a clock, compare, return."""
 
     def __init__(self, clock: Callable[[], float], credentials: Parts) -> None:
         self._clock = clock
@@ -103,11 +102,12 @@ def _ours(endpoint: str, _: bool) -> Subject:
     cache: CredentialsCache = provider._cache
 
     def age(left: float) -> None:
-        with cache._lock:
-            now = boottime()
+        is_done = False
+        while not is_done:
+            record, now = cache.latest(), boottime()
             life = Lifetime(now - 6 * HOUR + left, now + left)
-            state = cache.record.state._replace(life=life, ask_at=now)
-            cache.record = Record(state, state.ask_at)
+            state = record.state._replace(life=life, ask_at=now)
+            is_done = cache._replace(record, state, record.flight)
 
     return Subject(provider.get_credentials, age)
 
@@ -230,9 +230,10 @@ def _by_getters(one: Any) -> Parts:
 
 
 OURS = Peer("ecs_role_creds", _ours, _by_attributes)
-FLOOR = Peer("floor: CLOCK_BOOTTIME", _floor(boottime), _by_attributes, off_the_wire="asks nothing")
+NO_REQUEST = "sends no request"
+FLOOR = Peer("floor: CLOCK_BOOTTIME", _floor(boottime), _by_attributes, off_the_wire=NO_REQUEST)
 MONOTONIC = Peer(
-    "floor: time.monotonic", _floor(time.monotonic), _by_attributes, off_the_wire="asks nothing"
+    "floor: time.monotonic", _floor(time.monotonic), _by_attributes, off_the_wire=NO_REQUEST
 )
 OSS2 = Peer("oss2", _oss2, _by_attributes)
 ALIBABA = Peer("alibabacloud_credentials", _alibaba, _by_getters, threads_each=True)
@@ -246,7 +247,7 @@ BOTOCORE = Peer(
     lambda one: Parts(one.access_key, one.secret_key, one.token),
     # Its advisory window is 15 minutes; in the last 10 everybody waits.
     window=890.0,
-    off_the_wire="speaks to AWS's metadata service only, and here refreshes by a callback of ours",
+    off_the_wire="supports only the metadata service of AWS, and here refreshes with a callback",
 )
 
 EVERY = (FLOOR, MONOTONIC, OURS, OSS2, ALIBABA, GUIDE, GUIDE_SNAPSHOT, BOTOCORE)

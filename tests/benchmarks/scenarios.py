@@ -1,4 +1,4 @@
-"""The scenarios. Each measures everybody in turn, and returns a section of the report."""
+"""The scenarios. Each measures the clients in turn, and returns a section of the report."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from peers import (
     fresh_start,
 )
 from report import Bars, Lines, Section, seconds
+from seldom import seldom
 from sidecar import get_start, serve
 from signing import signed_request
 
@@ -117,7 +118,7 @@ def _middle(values: Sequence[float]) -> tuple[float, float]:
 def _served(
     peers: Sequence[Peer], *, is_brief: bool = True
 ) -> Iterator[list[tuple[Peer, Subject, FakeMetadataServer]]]:
-    """Everybody, warm, each with a service of its own."""
+    """The peers, warm, each with a service of its own."""
     with fresh_start(), contextlib.ExitStack() as stack:
         served = []
         for peer in peers:
@@ -140,7 +141,7 @@ def hot_path(scale: Scale) -> Section:
             peer: _calls_for(subject.get, scale.seconds_a_round) for peer, subject, _ in served
         }
         for _ in range(scale.rounds):
-            served.append(served.pop(0))  # nobody always goes first
+            served.append(served.pop(0))  # none always goes first
             for count in counts:
                 for peer, subject, _ in served:
                     one = _time_calls(subject.get, count, calls[peer])
@@ -159,12 +160,15 @@ def hot_path(scale: Scale) -> Section:
     return Section(
         "hot-path",
         "A call with credentials cached",
-        "Wall time over the number of calls of all threads. The floor is a method that reads a "
-        "clock, compares and returns; `ecs_role_creds` reads the same clock. Ratios are between "
-        "minimums.",
+        "Wall time divided by the number of calls of all threads. The floor is a method that reads "
+        "a clock, compares and returns; `ecs_role_creds` reads `CLOCK_BOOTTIME`. Ratios are "
+        "between minimums.",
         header,
         rows,
-        Bars({peer.name: _middle(found[peer.name, 1])[0] * 1e9 for peer in EVERY}, "ns per call"),
+        Bars(
+            {peer.name: _middle(found[peer.name, 1])[0] * 1e9 for peer in EVERY},
+            "wall time per call, 1 thread, minimum (ns)",
+        ),
     )
 
 
@@ -211,11 +215,12 @@ def import_time(scale: Scale) -> Section:
     return Section(
         "import",
         "Import",
-        "In a process of its own, after the start-up of Python; bytecode is cached, files are in "
-        "the page cache. Memory is what the process's resident set grew by, the median.",
+        "Each import runs in a process of its own, after Python has started, with cached bytecode "
+        "and with the files in the page cache. Memory is the growth of the process's resident set "
+        "(the median).",
         ["", "min", "median", "modules", "memory"],
         rows,
-        Bars({name: min(found[name]) * 1e3 for name in names}, "ms (minimum)", is_log=False),
+        Bars({name: min(found[name]) * 1e3 for name in names}, "time, minimum (ms)", is_log=False),
     )
 
 
@@ -251,7 +256,8 @@ def cold_start(scale: Scale) -> Section:
     return Section(
         "cold-start",
         "Cold start",
-        "Building a provider with the role named, and its first call.",
+        "The time to build a provider with the name of the role, and to make its first call. "
+        "Everything is imported before.",
         ["", "requests", "which", "min", "median"],
         rows,
         notes=[f"{BOTOCORE.name}: not measured; it {BOTOCORE.off_the_wire}."],
@@ -263,7 +269,7 @@ def _kind(path: str) -> str:
 
 
 def per_refresh(scale: Scale) -> Section:
-    """What a refresh asks, credentials having come to the end of their life."""
+    """The requests of a refresh when the credentials are close to expiration."""
     rows = []
     with _served(ON_THE_WIRE) as served:
         for peer, subject, server in served:
@@ -279,14 +285,14 @@ def per_refresh(scale: Scale) -> Section:
     return Section(
         "per-refresh",
         "Requests per refresh",
-        "Refreshes of a warm provider whose session token, if it has one, is still good.",
-        ["", "median", "each"],
+        "Refreshes of a warm provider. Its session token, if it keeps one, is still valid.",
+        ["", "median", "each refresh"],
         rows,
     )
 
 
 def _settle(server: FakeMetadataServer) -> None:
-    """Wait for a refresh behind the caller's back to be over."""
+    """Wait until a refresh in the background has ended."""
     seen, until = -1, now() + 2
     while seen != len(server.requests) and now() < until:
         seen = len(server.requests)
@@ -310,7 +316,8 @@ def herd(scale: Scale) -> Section:
     return Section(
         "herd",
         "64 threads on a cold provider",
-        "Each answer of the service takes 50 ms; the time until the last thread has credentials.",
+        "The service takes 50 ms for each response. The times are until the last thread has "
+        "credentials.",
         ["", "documents fetched", "min", "median"],
         rows,
     )
@@ -335,13 +342,14 @@ def many_providers(_: Scale) -> Section:
     return Section(
         "many-providers",
         "20 providers with equal settings",
-        "Built and called once each in one process; then the threads that go on running.",
-        ["", "documents fetched", "requests", "threads left"],
+        "All are built in one process, and each is called once. The last column counts the threads "
+        "that keep running.",
+        ["", "documents fetched", "requests", "threads that remain"],
         [[str(cell) for cell in row] for row in rows],
     )
 
 
-# What callers notice when something happens.
+# The effect of events on callers.
 
 
 class Watched(NamedTuple):
@@ -354,7 +362,7 @@ class Watched(NamedTuple):
 
 
 def _watch(peer: Peer, subject: Subject, events: Callable[[], object]) -> Watched:
-    """Call from 64 threads, with pauses of 5 ms, while events take their course."""
+    """Call from 64 threads, with pauses of 5 ms, while ``events`` runs."""
     stop = threading.Event()
     results: list[Watched] = []
     get, parts = subject.get, peer.parts
@@ -392,7 +400,7 @@ def _watch(peer: Peer, subject: Subject, events: Callable[[], object]) -> Watche
 
 
 def rotation(scale: Scale) -> Section:
-    """The service rotates, again and again, and takes 50 ms to answer."""
+    """The service rotates repeatedly, and takes 50 ms for each response."""
     rows, longest = [], {}
     for peer in (FLOOR, *REFRESHING):
         with _served([peer]) as [(_, subject, server)]:
@@ -420,20 +428,19 @@ def rotation(scale: Scale) -> Section:
     return Section(
         "rotation",
         "Rotation under load",
-        f"64 threads call every 5 ms; the service rotates {scale.rotations} times, 0.2 s apart, "
-        "and takes 50 ms for each answer. Each time the credentials in hand are made to look as "
-        "old as they have to be for the provider to refresh them in its gentlest way. The floor "
-        "refreshes nothing: what it shows is the threads waiting for each other. Torn are those "
-        "whose parts are not of one issue, as the service knows; equal ones count once, however "
-        "many callers got them.",
-        ["", "longest call", "calls", "failed", "torn", "documents fetched"],
+        f"64 threads call every 5 ms. The service rotates {scale.rotations} times, every 0.2 s, "
+        "and takes 50 ms for each response. At each rotation, the age of the cached credentials is "
+        "set so that the provider refreshes them in the way that blocks its callers least. The "
+        "floor never refreshes: its longest call shows how long threads wait for each other. A "
+        "token is torn if its parts were not issued together; each different token counts once.",
+        ["", "longest call", "calls", "failed calls", "torn tokens", "documents fetched"],
         rows,
-        Bars(longest, "ms, longest call"),
+        Bars(longest, "longest call (ms)"),
     )
 
 
 def outage(scale: Scale) -> Section:
-    """The service hangs, with 10 minutes of life left in the credentials."""
+    """The service hangs while the credentials are valid for another 10 minutes."""
     rows, longest = [], {}
     for peer in (FLOOR, *REFRESHING):
         with _served([peer]) as [(_, subject, server)]:
@@ -450,28 +457,29 @@ def outage(scale: Scale) -> Section:
         rows.append(
             [
                 peer.name,
-                ("over " if is_cut else "") + seconds(watched.longest),
+                ("≥ " if is_cut else "") + seconds(watched.longest),
                 *map(str, (watched.calls, watched.failed)),
             ]
         )
     return Section(
         "outage",
         "Outage while the credentials are valid",
-        f"The service accepts connections and does not answer for {scale.outage:g} s; the cached "
-        "credentials are valid for another 590 s; 64 threads call every 5 ms. Time-outs: oss2 1 s "
-        "with one try (by default 10 s with three), the callback of botocore 1 s, everybody else "
-        "their defaults. By their design alibabacloud_credentials has everybody wait in the last "
-        "15 minutes, botocore in the last 10, oss2 from 85 % of the life on. Whoever waited as "
-        "long as the outage would have waited longer in a longer one.",
-        ["", "longest call", "calls", "failed"],
+        f"For {scale.outage:g} s the service accepts connections and does not respond. The cached "
+        "credentials are valid for another 590 s. 64 threads call every 5 ms. Time-outs are the "
+        "defaults, except for oss2 (1 s and one try, instead of 10 s and three tries) and for the "
+        "callback of botocore (1 s). By design, callers wait in the last 15 minutes with "
+        "`alibabacloud_credentials`, in the last 10 minutes with botocore, and in the last 15 % of "
+        "the life with oss2. ≥ means that the call took at least 90 % of the outage: in a longer "
+        "outage it would take longer.",
+        ["", "longest call", "calls", "failed calls"],
         rows,
-        Bars(longest, "ms, longest call"),
+        Bars(longest, "longest call (ms)"),
     )
 
 
 @contextlib.contextmanager
 def _nowhere() -> Iterator[str]:
-    """An address where connections are neither accepted nor refused, as off the cloud."""
+    """An address where connections are neither accepted nor refused, as outside the cloud."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(8):  # fill the backlog
@@ -484,7 +492,7 @@ def _nowhere() -> Iterator[str]:
 
 
 def off_the_cloud(scale: Scale) -> Section:
-    """Nobody is at the service's address."""
+    """There is no service at the address."""
     found: dict[str, list[float]] = {peer.name: [] for peer in ON_THE_WIRE}
 
     def work(peer: Peer, endpoint: str) -> None:
@@ -506,17 +514,17 @@ def off_the_cloud(scale: Scale) -> Section:
         for thread in threads:
             thread.join(timeout=max(0.0, until - now()))
         shown = {name: list(times) for name, times in found.items()}
-    given_up = f"not within {scale.patience:g} s"
+    given_up = f"> {scale.patience:g} s"
     rows = [
         [name, *map(seconds, times), *[given_up] * (2 - len(times))]
         for name, times in shown.items()
     ]
     return Section(
         "off-the-cloud",
-        "Off the cloud",
-        "At the service's address connections are neither accepted nor refused. Everybody with "
-        "their default time-outs, side by side.",
-        ["", "first call's error after", "second call's error after"],
+        "Outside the cloud",
+        "At the address of the service, connections are neither accepted nor refused. All clients "
+        "use their default time-outs, and run at the same time.",
+        ["", "error of the first call after", "error of the second call after"],
         rows,
         notes=[f"{BOTOCORE.name}: not measured; it {BOTOCORE.off_the_wire}."],
     )
@@ -526,7 +534,7 @@ def off_the_cloud(scale: Scale) -> Section:
 
 
 def more_callers(scale: Scale) -> Section:
-    """The hot path, from ever more threads."""
+    """The hot path, from more and more threads."""
     counts = (1, 16, 128, 1024) if scale.is_quick else tuple(2**power for power in range(11))
     peers = (FLOOR, OURS, OSS2, ALIBABA)
     found: dict[tuple[str, int], list[float]] = {}
@@ -544,20 +552,20 @@ def more_callers(scale: Scale) -> Section:
     return Section(
         "callers",
         "Growth: callers",
-        "Wall time per call over all threads, the minimum of the rounds. With few calls each, "
-        "the start of the threads shows in the last columns.",
+        "Wall time divided by the number of calls of all threads; the minimum of the rounds. The "
+        "last columns include the start of the threads, because each thread makes few calls.",
         ["", *map(str, counts)],
         [[peer.name, *(seconds(best[peer.name, count]) for count in counts)] for peer in peers],
         Lines(
             {peer.name: [(n, best[peer.name, n] * 1e9) for n in counts] for peer in peers},
             "threads",
-            "ns per call",
+            "wall time per call (ns)",
         ),
     )
 
 
 def more_providers(scale: Scale) -> Section:
-    """Building ever more providers."""
+    """Building more and more providers."""
     counts = (1, 100, 1000) if scale.is_quick else (1, 10, 100, 1000, 10_000)
 
     def equal(_: int) -> object:
@@ -577,7 +585,7 @@ def more_providers(scale: Scale) -> Section:
         row, points = [name], []
         for count in counts:
             if count > most:
-                row.append("a thread each: not tried")
+                row.append("not measured")
                 continue
             best = min(_build_time(build, count) for _ in range(2 if count > 1000 else 3))
             row.append(f"{seconds(best)}, {_build_memory(build, count):,.0f} B")
@@ -587,12 +595,13 @@ def more_providers(scale: Scale) -> Section:
     return Section(
         "providers",
         "Growth: providers",
-        "Time and memory (by tracemalloc, threads' stacks not counted) for each provider built, "
-        "none of them called. Where time grows with the number it is the garbage collector's: "
-        "with it switched off it does not.",
+        "Time and memory for each provider that is built; none is called. Memory is measured with "
+        "`tracemalloc`, which does not count the stacks of threads. Where the time per "
+        "provider grows with their number, the cause is the garbage collector. More than 100 "
+        "providers of `alibabacloud_credentials` are not measured: each starts a thread.",
         ["", *(f"{count:,}" for count in counts)],
         rows,
-        Lines(series, "providers", "µs per provider"),
+        Lines(series, "providers", "time per provider (µs)"),
     )
 
 
@@ -635,7 +644,7 @@ print(json.dumps([cold, (time.perf_counter() - begin) / n]))
 
 
 def more_processes(scale: Scale) -> Section:
-    """Ever more processes on one machine, each with its provider."""
+    """More and more processes on one machine, each with its provider."""
     counts = (1, 4) if scale.is_quick else (1, 2, 4, 8, 16, 32, 64)
     rows, points = [], []
     for count in counts:
@@ -651,11 +660,11 @@ def more_processes(scale: Scale) -> Section:
         "processes",
         "Growth: processes",
         "Each process fetches once and then calls a million times, all of them at the same time. "
-        "The first call includes the imports it waits for, for which they share the processors; so "
-        "that all of them come through, it may take 60 s instead of 2.",
+        "The first call includes the import of the HTTP client, for which the processes share the "
+        "CPUs. `deadline` is 60 s here, so that no first call fails on a busy machine.",
         ["processes", "first call, median", "call, min", "call, median", "documents, requests"],
         rows,
-        Lines({OURS.name: points}, "processes", "ns per call (median)"),
+        Lines({OURS.name: points}, "processes", "wall time per call, median (ns)"),
     )
 
 
@@ -686,6 +695,7 @@ ALL: tuple[Callable[[Scale], Section], ...] = (
     per_refresh,
     herd,
     many_providers,
+    seldom,
     rotation,
     outage,
     faults,

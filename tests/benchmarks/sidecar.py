@@ -143,21 +143,21 @@ def serve(scale: Scale) -> Section:
     return Section(
         "serve",
         "Serving other programs",
-        "Each server is a process of its own; every request opens a connection and gets one role "
-        f"document of {len(body)} bytes. Latency with one client, throughput with {CLIENTS} "
-        "client threads. The clients share the processors with the servers.",
-        ["", "latency, median", "latency, 99 %", f"requests/s, {CLIENTS} clients"],
+        "Each server is a process of its own. Every request opens a connection and gets one role "
+        f"document, of the same size everywhere. Latency is measured with one client, throughput "
+        f"with {CLIENTS} client threads. The clients run on the same CPUs as the servers.",
+        ["", "latency, median", "latency, 99th percentile", f"requests/s, {CLIENTS} clients"],
         rows,
         Bars(
             {name: statistics.median(rate) for name, rate in rates.items()},
-            "requests/s (median)",
+            "requests per second, median",
             is_log=False,
         ),
     )
 
 
 def get_start(scale: Scale) -> Section:
-    """What ``get`` costs from a cold start, beside the import that it cannot do without."""
+    """What ``get`` costs from a cold start, compared with the import that it needs."""
     commands = {
         "`python -c pass`": [sys.executable, "-c", "pass"],
         "`python -c 'import requests'`": [sys.executable, "-c", "import requests"],
@@ -183,16 +183,17 @@ def get_start(scale: Scale) -> Section:
         )
     return Section(
         "get-start",
-        "The cold start of get",
-        "A new process each time, bytecode cached; `get` asks a fake service (session token, role "
-        "name, document) and prints the credentials. Processor time is user and system.",
-        ["", "processor time, min / median", "times the import", "wall time, min"],
+        "Start of the get command",
+        "A new process each time, with cached bytecode. `get` sends three requests to a fake "
+        "service (session token, role name, document) and prints the credentials. CPU time is user "
+        "and system time together. Ratios are between minimums.",
+        ["", "CPU time, min / median", "times `import requests`", "wall time, min"],
         rows,
     )
 
 
 def _run(command: list[str], environ: dict[str, str]) -> tuple[float, float]:
-    """Seconds of the processor and of the clock."""
+    """CPU seconds and wall seconds."""
     begin = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environ)
     _, code, usage = os.wait4(process.pid, 0)

@@ -1,4 +1,4 @@
-"""What a provider adds to a signed request, beside static keys in the same client."""
+"""What a provider adds to a signed request, compared with static keys in the same client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BODY = json.dumps({"RequestId": "FAKE", "Regions": {"Region": []}}).encode()
 
 
 class Canned(requests.adapters.HTTPAdapter):
-    """Answers at once, without a network, and so lets nothing but the client be measured."""
+    """Responds at once, without a network, so that only the client is measured."""
 
     def send(self, request: Any, **_: Any) -> requests.Response:
         response = requests.Response()
@@ -156,13 +156,13 @@ SIGNERS = {
         OssCredentialsProvider,
         ((OURS, Held), (OSS2, Held), (ALIBABA, Held), (GUIDE, Held)),
     ),
-    "alibabacloud-oss-v2": Signer(
+    "`alibabacloud-oss-v2`": Signer(
         call_oss_v2,
         _static_for_oss_v2,
         alibabacloud_oss_v2.OssCredentialsProvider,
         ((OURS, Held), (ALIBABA, _for_oss_v2)),
     ),
-    "tea-openapi": Signer(
+    "`tea-openapi`": Signer(
         call_tea_openapi,
         _static_for_tea_openapi,
         lambda provider: alibabacloud_tea_openapi.config(provider).credential,
@@ -183,7 +183,7 @@ def signed_request(scale: Scale) -> Section:
             }
             ours = EcsRamRoleCredentialsProvider(ROLE, endpoint=server.endpoint)
             ours.get_credentials()
-            shaped["ecs_role_creds, its adapter"] = signer.adapted(ours)
+            shaped["ecs_role_creds, with its adapter"] = signer.adapted(ours)
             issued = server.issued[0]
             parts = Parts(issued.access_key_id, issued.access_key_secret, issued.security_token)
             calls = {
@@ -194,11 +194,11 @@ def signed_request(scale: Scale) -> Section:
     return Section(
         "signed-request",
         "A signed request",
-        "Building, signing and evaluating a request whose answer is there at once, without a "
-        "network: all that the client itself does. The callers take turns, "
-        f"{CALLS_A_ROUND} requests each; the least of each one's means counts. What a provider "
-        "adds is told against static keys in the same client and the same run.",
-        ["client", "credentials", "a request", "adds"],
+        "The time to build and sign a request and to read its response, without a network: the "
+        "client's own work. The providers take turns in the same client, "
+        f"{CALLS_A_ROUND} requests per turn. The table shows the minimum of the means, and the "
+        "difference from static keys in the same client.",
+        ["client", "credentials", "time per request", "difference"],
         rows,
     )
 

@@ -94,7 +94,7 @@ def test_an_unreachable_metadata_service_is_told_of(
 def test_an_unreachable_metadata_service_is_told_of_in_coroutines(
     build: BuildAsync, ecs_metadata: FakeMetadataServer
 ) -> None:
-    provider = EcsRamRoleCredentialsProvider(deadline=0.5)
+    provider = EcsRamRoleCredentialsProvider(deadline=30.0)
     ecs_metadata.stop()
     with pytest.raises(errors.MetadataUnreachableError) as expected:
         provider.get_credentials()

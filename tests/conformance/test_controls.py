@@ -255,7 +255,7 @@ def test_nobody_listens_after_the_block() -> None:
         client.connection.request("GET", "/")
     client.close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)), timeout=1)
+        socket.create_connection((host, int(port)), timeout=60)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

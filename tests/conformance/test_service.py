@@ -30,7 +30,7 @@ class Reply(NamedTuple):
 def ask(
     server: FakeMetadataServer, method: str, path: str, headers: dict[str, str] | None = None
 ) -> Reply:
-    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=60)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()

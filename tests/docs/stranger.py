@@ -52,7 +52,7 @@ def fake_cloud() -> Iterator[Cloud]:
         oss.put("example-bucket", "hello.txt", CONTENT)
         endpoints = f"--ram-endpoint {openapi.endpoint} --ecs-endpoint {openapi.endpoint}"
         names = {"https://oss-cn-hangzhou-internal.aliyuncs.com": oss.endpoint}
-        for command in ("setup", "create", "change", "harden"):
+        for command in ("setup", "create", "grant", "change", "harden"):
             own = f"ecs-role-creds role {command} {endpoints} "
             names[f"ecs-role-creds role {command} "] = own
         yield Cloud({**metadata.environment, **openapi.environment}, names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,16 @@ NPM = Path(__file__).parents[1] / "support" / "npm"
 # A user namespace around it serves those who are not root.
 UNSHARE = [["unshare", "--net"], ["unshare", "--user", "--map-root-user", "--net"]]
 SET_UP = 'ip link set lo up && ip address add "$0/32" dev lo && exec "$@"'
+
+# A shell in the background, or nohup, has the tests ignore these. So would the programs that they
+# start, and a shell script cannot trap a signal that was ignored at its start.
+for _name, _usual in {
+    "SIGINT": signal.default_int_handler,
+    "SIGQUIT": signal.SIG_DFL,
+    "SIGHUP": signal.SIG_DFL,
+}.items():
+    if signal.getsignal(_number := signal.Signals[_name]) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 
 @pytest.fixture(scope="session")

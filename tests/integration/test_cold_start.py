@@ -1,58 +1,53 @@
-"""The first call of a process: importing the HTTP client does not count towards the deadline."""
+"""The first call of a process: importing the HTTP client does not count towards the deadline.
+
+The processes are real, and so are their imports, sockets and threads. The deadline is measured by
+a clock of the process's own, which stands still except in the import: that takes many times the
+deadline. So these tests do not depend on how fast the machine is.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
-from support.cold_start import first_calls
+from support.cold_process import IMPORT_TAKES
+from support.cold_start import cold_processes
 
 from ecs_role_creds.settings import DEFAULT_DEADLINE
 from ecs_role_creds.testing import FakeMetadataServer
 
-SLOW_IMPORT = """
-import sys, time
-from ecs_role_creds import EcsRamRoleCredentialsProvider
-
-class Slow:
-    was_met = False
-    def find_spec(self, name, path=None, target=None):
-        if name == "requests":
-            Slow.was_met = True
-            time.sleep(3)
-
-sys.meta_path.insert(0, Slow())
-print(EcsRamRoleCredentialsProvider().{call}.access_key_id)
-assert Slow.was_met
-"""
+MANY = pytest.param(64, marks=[pytest.mark.slow, pytest.mark.timeout(400)])
 
 
-@pytest.mark.parametrize("call", ["get_credentials()", "refresh()"])
-def test_deadline_begins_when_the_http_client_is_imported(
-    ecs_metadata: FakeMetadataServer, call: str
+def test_import_takes_many_times_the_deadline() -> None:
+    assert IMPORT_TAKES > 10 * DEFAULT_DEADLINE
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_first_coroutine_of_each_process_succeeds(
+    ecs_metadata: FakeMetadataServer, count: int
 ) -> None:
-    # The import takes longer than the default deadline of 2 s.
-    done = subprocess.run(
-        [sys.executable, "-c", SLOW_IMPORT.replace("{call}", call)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == ecs_metadata.issued[0].access_key_id
+    # The event loop's timers run by the process's own clock, too: however long the fetches take
+    # that all of them make at the same moment, no time passes.
+    with cold_processes(count, "get_credentials_async") as processes:
+        assert ecs_metadata.requests == []
+        assert_all_succeed(processes.fetch_together(), ecs_metadata)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_64_processes_that_start_at_once_have_their_whole_deadline_after_the_import(
-    ecs_metadata: FakeMetadataServer,
-) -> None:
-    calls = first_calls(64)
-    # Where the machine is so busy that the service takes too long, a call may fail, but no sooner.
-    # (Half of the deadline, because the import ends a while after its last part is looked for.)
-    too_soon = [one for one in calls if one.has_failed and one.after_import < DEFAULT_DEADLINE / 2]
-    assert too_soon == []
-    served = {one.told for one in calls if not one.has_failed}
-    assert served <= {one.access_key_id for one in ecs_metadata.issued}
+@pytest.mark.parametrize("count", [1, MANY])
+def test_first_call_of_each_process_succeeds(ecs_metadata: FakeMetadataServer, count: int) -> None:
+    # A waiting thread's time-out runs by the machine's clock. All of them import at the same time,
+    # and then fetch in turn: none waits for the fetches of the others.
+    with cold_processes(count, "get_credentials") as processes:
+        assert ecs_metadata.requests == []
+        assert_all_succeed(processes.fetch_in_turn(), ecs_metadata)
+
+
+@pytest.mark.parametrize("method", ["refresh", "refresh_async"])
+def test_first_refresh_succeeds(ecs_metadata: FakeMetadataServer, method: str) -> None:
+    with cold_processes(1, method) as processes:
+        assert_all_succeed(processes.fetch_together(), ecs_metadata)
+
+
+def assert_all_succeed(outcomes: list[str], server: FakeMetadataServer) -> None:
+    """Fail unless each call returned what the service issued."""
+    issued = {one.access_key_id for one in server.issued}
+    assert [one for one in outcomes if one not in issued] == []

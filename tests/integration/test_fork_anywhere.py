@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from support.interruptions import STEP, interrupted, interrupted_elsewhere
+from support import documents
+from support.interruptions import STEP, Interruption, interrupted, interrupted_elsewhere
+from support.plain_http import wait_until
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.provider import Runtime
@@ -61,23 +63,40 @@ def cold_provider(server: FakeMetadataServer) -> EcsRamRoleCredentialsProvider:
 @pytest.mark.slow
 @pytest.mark.parametrize("where", [interrupted, interrupted_elsewhere], ids=["caller", "fetcher"])
 def test_fork_at_every_line_of_the_first_fetch(
-    server: FakeMetadataServer, where: Callable[..., object]
+    server: FakeMetadataServer, where: Callable[..., Interruption]
 ) -> None:
     forks = 0
     for line in range(1 + random.randrange(3 * STEP), MANY, 3 * STEP):
-        provider = cold_provider(server)
-        happened = where(
-            line,
-            provider.get_credentials,
-            in_child(lambda: use_in_child(provider)),  # noqa: B023
-        )
-        assert server.is_valid(provider.get_credentials())
-        if not happened.has_happened:  # type: ignore[attr-defined]
+        status = fork_at(server, where, line)
+        if status is not None and status < 0:
+            # Once in many thousand forks amid threads, the interpreter itself aborts in the child
+            # ("corrupted double-linked list"). A defect of this package would do so again.
+            status = fork_at(server, where, line)
+        if status is None:
             break
-        assert happened.is_over.wait(LONG)  # type: ignore[attr-defined]
-        assert happened.results == [0], f"at line {line}"  # type: ignore[attr-defined]
+        assert status == 0, f"at line {line}"
         forks += 1
     assert 10 / STEP < forks < MANY / (3 * STEP) - 1
+
+
+def fork_at(
+    server: FakeMetadataServer, where: Callable[..., Interruption], line: int
+) -> int | None:
+    """Fork at a line of the first fetch.
+
+    Returns:
+        The child's exit status; ``None`` if the fetch has fewer lines.
+    """
+    provider = cold_provider(server)
+    fork = in_child(lambda: use_in_child(provider))
+    happened = where(line, provider.get_credentials, fork)
+    assert server.is_valid(provider.get_credentials())
+    if not happened.has_happened:
+        return None
+    assert happened.is_over.wait(LONG)
+    (status,) = happened.results
+    assert isinstance(status, int), status
+    return status
 
 
 def use_in_child(provider: EcsRamRoleCredentialsProvider) -> None:
@@ -225,3 +244,78 @@ def test_the_interrupted_call_goes_on_in_the_child(server: FakeMetadataServer) -
         _, status = os.waitpid(children[0], 0)
         assert os.waitstatus_to_exitcode(status) == 0, f"at line {line}"
     assert 50 < line < MANY - 2 * STEP
+
+
+def test_a_session_that_cannot_be_renewed_keeps_no_other_cache_from_its_reset(
+    server: FakeMetadataServer,
+) -> None:
+    import requests
+
+    class Unusable(requests.Session):
+        def __getattribute__(self, name: str) -> object:
+            if os.getpid() != parent:
+                raise RuntimeError("this session belongs to the parent")
+            return super().__getattribute__(name)
+
+    parent = os.getpid()
+    unusable = [
+        EcsRamRoleCredentialsProvider(endpoint=server.endpoint, runtime=Runtime(session=Unusable()))
+        for _ in range(20)
+    ]
+    for one in unusable:
+        one.get_credentials()
+    provider = cold_provider(server)
+    before = documents(server)
+    server.hang(on="document", times=1)
+    refreshing = threading.Thread(target=provider.refresh, daemon=True)
+    refreshing.start()
+    wait_until(lambda: documents(server) > before)
+    assert in_child(lambda: is_reset(provider))() == 0
+    server.recover()
+    refreshing.join(LONG)
+
+
+def is_reset(provider: EcsRamRoleCredentialsProvider) -> None:
+    """Whether the fetch of the parent is gone, and one of this process succeeds."""
+    assert not provider.status().is_refreshing
+    assert provider.refresh() is provider.get_credentials()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks with the C library")
+@pytest.mark.parametrize("call", ["get_credentials", "refresh", "get_credentials_nowait"])
+def test_a_fork_by_native_code_that_calls_no_hook(server: FakeMetadataServer, call: str) -> None:
+    """Amid a fetch. The child begins one of its own; the parent's never ends there."""
+    script = f"""
+        import ctypes, os, threading, time
+        from ecs_role_creds import CredentialsError, EcsRamRoleCredentialsProvider
+
+        fork = ctypes.PyDLL(None).fork
+        provider = EcsRamRoleCredentialsProvider(deadline=20.0)
+        provider._cache.import_http_client(60.0)
+        threading.Thread(target=provider.refresh, daemon=True).start()
+        while input() != "fork":
+            pass
+        child = fork()
+        if child == 0:
+            until = time.monotonic() + 60
+            while True:
+                try:
+                    credentials = provider.{call}()
+                    break
+                except CredentialsError:
+                    assert {call!r} == "get_credentials_nowait" and time.monotonic() < until
+                    time.sleep(0.01)
+            os._exit(0 if not credentials.is_expired() else 1)
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status))
+    """
+    server.hang(on="document", times=1)
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=os.environ | {"ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT": server.endpoint},
+        stdin=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_until(lambda: documents(server) > 0)
+        process.communicate("fork\n", timeout=LONG)
+    assert process.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import random
 import signal
@@ -113,10 +114,14 @@ def ended_at(line: int, call: Callable[[], object]) -> bool:
     def handler() -> None:
         raise Interrupt
 
+    # A collection would run the finalizers of other providers, and one of them would be ended.
+    gc.disable()
     try:
         interrupted(line, call, handler)
     except Interrupt:
         return True
+    finally:
+        gc.enable()
     return False
 
 

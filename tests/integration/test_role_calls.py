@@ -106,5 +106,5 @@ print("exit", main(["role", "show", "app-role", "--region", "cn-hangzhou"]))
         env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
     )
     assert done.stdout == "exit 1\n"
-    assert "pass --as-instance" in done.stderr
+    assert "pass `--as-instance`" in done.stderr
     assert "Traceback" not in done.stderr

@@ -58,7 +58,7 @@ def test_the_whole_guide(role: Run, fake: FakeOpenApi) -> None:
             "2. CreatePolicy: ",
             '"acs:oss:*:*:pictures/*"',
             "3. AttachPolicyToRole: ",
-            "5. AttachInstanceRamRole: give the instances role app",
+            "5. AttachInstanceRamRole: attach role app to the instances",
         ):
             assert told in out
         assert changing_calls(fake) == []
@@ -81,7 +81,7 @@ def test_the_whole_guide(role: Run, fake: FakeOpenApi) -> None:
         assert not fake.roles
         assert not fake.instances[INSTANCE].tags
         status, out, _ = role("teardown", "app", "--yes")
-        assert (status, out) == (0, "unchanged: role app: does not exist\n")
+        assert (status, out) == (0, "unchanged: role app does not exist\n")
 
 
 def test_json(role: Run, fake: FakeOpenApi) -> None:
@@ -98,7 +98,7 @@ def test_json(role: Run, fake: FakeOpenApi) -> None:
     assert json.loads(role("list", "--json")[1])["roles"][0]["name"] == "app"
     status, out, err = role("detach", INSTANCE, "--json")
     assert (status, out) == (1, "")
-    assert "nobody to ask" in err
+    assert "needs confirmation" in err
 
 
 def test_what_differs_is_shown_and_left_alone(role: Run, fake: FakeOpenApi) -> None:
@@ -152,6 +152,20 @@ def test_grants(role: Run, fake: FakeOpenApi, tmp_path: Path) -> None:
     assert role("delete", "app", "--yes")[0] == 0
 
 
+def test_a_revoke_that_changes_nothing_says_why(role: Run, fake: FakeOpenApi) -> None:
+    fake.add_instance()
+    assert role(*SETUP)[0] == 0
+    [(_, by_setup)] = fake.roles["app"].policies
+    status, out, _ = role("revoke", "app", "--bucket", "pictures")
+    assert status == 0
+    assert f"kept: policy {by_setup}: `role setup` created it" in out
+    assert "There is nothing to do." in out
+    out = role("revoke", "app", "--policy", by_setup)[1]  # the default type is System
+    assert out.endswith("but one of the type Custom: pass --type Custom\n")
+    assert role("revoke", "app", "--policy", by_setup, "--type", "Custom", "--yes")[0] == 0
+    assert not fake.roles["app"].policies
+
+
 def test_change_and_harden(role: Run, fake: FakeOpenApi) -> None:
     with FakeMetadataServer(role=None) as metadata:
         fake.add_instance(metadata=metadata)
@@ -160,14 +174,17 @@ def test_change_and_harden(role: Run, fake: FakeOpenApi) -> None:
         assert role("attach", "old", INSTANCE)[0] == 0
         status, out, _ = role("attach", "new", INSTANCE)
         assert status == 1
-        assert "has another role already" in out
-        assert role("change", "new", INSTANCE)[0] == 1  # nobody to ask
+        assert "already has another role" in out
+        assert role("change", "new", INSTANCE)[0] == 1  # not confirmed
         status, out, _ = role("change", "new", INSTANCE, "--yes")
         assert (status, metadata.role) == (0, "new")
         assert "DetachInstanceRamRole, AttachInstanceRamRole: change the role from old" in out
         assert role("harden", INSTANCE, "--yes")[0] == 0
         assert metadata.mode == "hardening-only"
-        assert role("harden", INSTANCE)[1] == f"unchanged: instance {INSTANCE}\n"
+        assert (
+            role("harden", INSTANCE)[1]
+            == f"unchanged: instance {INSTANCE} requires the security hardening mode\n"
+        )
         status, out, _ = role("delete", "new", "--yes")
         assert status == 1
         assert f"role detach {INSTANCE}" in out
@@ -188,7 +205,7 @@ def test_an_instance_that_cannot_have_the_new_role_keeps_the_old_one(
     assert status == 1
     assert (fake.instances["i-1"].role, fake.instances["i-2"].role) == ("new", "old")
     assert "ram:PassRole" in out
-    assert "Role old is attached again." in out
+    assert "The old role old was attached again." in out
     fake.forbidden.add("ram:PassRole")  # now of the whole call
     status, out, _ = role("change", "new", "i-2", "--yes")
     assert (status, fake.instances["i-2"].role) == (1, "old")
@@ -232,7 +249,7 @@ def test_an_instance_left_without_a_role_is_told(role: Run, fake: FakeOpenApi) -
     fake.fail("AttachInstanceRamRole", "InternalError", instances=["i-1"], times=2)
     status, out, _ = role("change", "new", "i-1", "--yes")
     assert (status, fake.instances["i-1"].role) == (1, None)
-    assert "has no role now: run `role attach old i-1`" in out
+    assert "has no role now. Run `role attach old i-1`" in out
 
 
 def test_1000_instances(fake: FakeOpenApi, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,9 +288,9 @@ def test_1000_instances_by_the_command(role: Run, fake: FakeOpenApi) -> None:
     fake.fail("AttachInstanceRamRole", "InternalError", instances=["i-0042", "i-0777"])
     status, out, err = role("attach", "app", *ids)
     assert status == 1
-    assert "998 of 1000 instances are done." in out
+    assert "998 of 1000 instances done." in out
     assert "2 failed:" in out
-    assert "i-0777  InternalError  The service failed (instance i-0777)" in out
+    assert "i-0777  InternalError  The service returned an internal error (instance i-0777)" in out
     assert "AttachInstanceRamRole: 500 of 1000 instances" in err.splitlines()
     status, out, err = role("attach", "app", *ids)
     assert (status, len(fake.calls[-1].parameters["InstanceIds"])) == (0, 20)
@@ -359,18 +376,18 @@ def test_teardown_keeps_what_setup_did_not_make(role: Run, fake: FakeOpenApi) ->
     role("attach", "app", "i-2")
     status, out, _ = role("teardown", "app", "--yes", "--instance", "i-1", "i-2")
     assert status == 0
-    assert "i-2: role setup did not attach the role" in out
+    assert "the role of instance i-2: `role setup` did not attach it" in out
     assert "role app and its policies: still attached to i-2" in out
     assert (fake.instances["i-1"].role, fake.instances["i-2"].role) == (None, "app")
     role("detach", "i-2", "--yes")
     role("grant", "app", "--policy", "AliyunOSSReadOnlyAccess")
     out = role("teardown", "app", "--yes")[1]
-    assert "kept: role app: it has the policies AliyunOSSReadOnlyAccess" in out
+    assert "kept: role app: it has other policies (AliyunOSSReadOnlyAccess)" in out
     role("delete", "app", "--yes")
     role("create", "app")
     role("setup", "app", "--bucket", "pictures", "--read", "--instance", "i-1")
     out = role("teardown", "app", "--yes")[1]
-    assert "kept: role app: role setup did not create it" in out
+    assert "kept: role app: `role setup` did not create it" in out
     assert list(fake.roles) == ["app"]
     assert not fake.roles["app"].policies
 
@@ -382,7 +399,7 @@ def test_a_policy_that_does_not_exist(role: Run, fake: FakeOpenApi) -> None:
     assert "The policy does not exist (policy AliyunOSSReadOnly of the type System)" in out
     status, _, err = role("show", "none")
     assert status == 1
-    assert "there is no role none" in err
+    assert "role none does not exist" in err
     assert "not found" in role("show", "i-0")[1]
 
 
@@ -430,8 +447,8 @@ def test_stops_at_a_failure_in_ram(role: Run, fake: FakeOpenApi) -> None:
     fake.fail("AttachPolicyToRole", "LimitExceeded.Role.Policy", status=409)
     status, out, _ = role(*SETUP)
     assert status == 1
-    assert "The role has as many policies as it may have" in out
-    assert "not done, because of a failure before it: give the instances role app" in out
+    assert "The role has reached the maximum number of policies" in out
+    assert "skipped because an earlier step failed: attach role app to the instances" in out
     assert fake.instances[INSTANCE].role is None
     assert role(*SETUP)[0] == 0
     assert fake.instances[INSTANCE].role == "app"
@@ -476,13 +493,13 @@ def test_the_guides_limits_in_words(role: Run, fake: FakeOpenApi) -> None:
     assert "i-0 was not found" in role("attach", "app", "i-0")[1]
     assert "The role does not exist (role none)" in role("attach", "none", "i-1")[1]
     fake.roles["app"].trust_policy = {"Version": "1", "Statement": []}
-    assert "role app does not trust ECS" in role("attach", "app", "i-1")[1]
+    assert "its trust policy does not name ECS" in role("attach", "app", "i-1")[1]
     status, out, _ = role("create", "app")
     assert status == 1
     assert "differs: the trust policy of role app" in out
     assert role("create", "app", "--replace", "--yes")[0] == 0
     fake.forbidden.add("ram:PassRole")
-    assert "Ask for ram:PassRole" in role("attach", "app", "i-1")[1]
+    assert "You need the permission ram:PassRole" in role("attach", "app", "i-1")[1]
     fake.forbidden.add("ram:GetRole")
     status, out, err = role("attach", "app", "i-1")
     assert status == 1
@@ -492,17 +509,17 @@ def test_the_guides_limits_in_words(role: Run, fake: FakeOpenApi) -> None:
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (["attach", "app", "bp1example"], "'bp1example' is not an instance's id"),
+        (["attach", "app", "bp1example"], "'bp1example' is not an instance id"),
         (["attach", "acs:ram::1:role/app", "i-1"], "is an ARN; pass the name"),
-        (["create", "a_b"], "no role can be named 'a_b'"),
-        (["grant", "app"], "Pass --bucket, --policy or --policy-document"),
+        (["create", "a_b"], "invalid role name 'a_b'"),
+        (["grant", "app"], "pass --bucket, --policy or --policy-document"),
         (["grant", "app", "--bucket", "pictures"], "one or more of --read, --list, --write"),
-        (["grant", "app", "--read"], "--read, --list, --write and --prefix are for --bucket"),
-        (["grant", "app", "--bucket", "b", "--policy", "p"], "leave out --policy"),
-        (["grant", "app", "--bucket", "P", "--read"], "no bucket can be named 'P'"),
+        (["grant", "app", "--read"], "--read, --list, --write and --prefix need --bucket"),
+        (["grant", "app", "--bucket", "b", "--policy", "p"], "cannot be combined with --policy"),
+        (["grant", "app", "--bucket", "P", "--read"], "invalid bucket name 'P'"),
         (["grant", "app", "--policy-document", "none.json"], "cannot read none.json"),
-        (["grant", "app", "--policy", "a b"], "no policy can be named 'a b'"),
-        (["revoke", "app"], "Pass --bucket or --policy"),
+        (["grant", "app", "--policy", "a b"], "invalid policy name 'a b'"),
+        (["revoke", "app"], "pass either --bucket or --policy"),
         (["show", "app", "other"], "pass the name of one role"),
         (["show", "app", "i-1"], "not both"),
     ],
@@ -516,7 +533,7 @@ def test_says_what_cannot_be_typed(role: Run, argv: list[str], told: str) -> Non
 @pytest.mark.parametrize(
     ("endpoint", "told"),
     [
-        ("http://ram.example.com", "plain http is for loopback only"),
+        ("http://ram.example.com", "plain http is allowed on loopback only"),
         ("ftp://127.0.0.1", "pass https://HOST"),
         ("https://ram.example.com/path", "pass https://HOST"),
     ],
@@ -553,7 +570,7 @@ def test_no_credentials(fake: FakeOpenApi, tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert "There are no credentials to call ListRoles with" in done.stderr
+    assert "No credentials to call ListRoles with" in done.stderr
     assert "--as-instance" in done.stderr
     assert fake.calls == []
 
@@ -663,6 +680,6 @@ def test_the_guide_to_a_change_shows_what_is_printed(role: Run, fake: FakeOpenAp
     role("attach", "old-role", *ids, "--region", "cn-hangzhou")
     command = "role change new-role i-bp1example i-bp2example --region cn-hangzhou"
     page = shown_in("how-to/change-the-role.md", command)
-    asked = "This takes rights away. Continue? [y/N] y\n"
+    asked = "This may remove access that applications use now. Continue? [y/N] y\n"
     assert asked in page
     assert role(*command.split()[1:], "--yes")[1] == page.replace(asked, "")

@@ -1,4 +1,4 @@
-"""When clients ask the metadata service: this library's schedule, and the peers' as pure classes.
+"""When clients send requests: this library's schedule, and the other clients' as pure classes.
 
 Each peer's class follows the source that it names, as far as when it asks and what its callers get.
 Locks and threads are left out, since each has one caller here. Where the service does not answer,
@@ -117,11 +117,11 @@ class _Fetched:
 
 
 class EcsRoleCreds(Client):
-    """Fetches behind the callers' backs from the last 29 to 23 min on, at a random moment.
+    """Fetches in the background, at a random moment from 29 to 23 min before expiration.
 
-    Failures back off with jitter, from 1 to 60 s. Callers wait where no token is valid, and where
-    one is about to expire and nobody has asked. This is the real ``State``, driven as the cache
-    drives it.
+    After a failure it waits from 1 to 60 s, with jitter. Callers wait if there is no valid token,
+    and in the last 60 s if the service has not been asked in the refresh window. This is the real
+    ``State``, used as the cache uses it.
     """
 
     name = "ecs_role_creds"
@@ -168,7 +168,7 @@ class EcsRoleCreds(Client):
 
 
 class Oss2(Client):
-    """Fetches in the caller when 15 % of the life are left; nothing is remembered of a failure."""
+    """Fetches in the caller in the last 15 % of the life. A failure is not remembered."""
 
     name = "oss2"
     source = "oss2 2.19.1, oss2/credentials.py"
@@ -193,11 +193,11 @@ class Oss2(Client):
 
 
 class AlibabaCredentials(Client):
-    """Refreshes in the background an hour after each fetch, and in the caller for the last 15 min.
+    """Refreshes in the background one hour after each fetch; in the last 15 min in the caller.
 
-    A scheduler calls it once a minute, too. While the background refresh fails, each call starts
-    another one. In the last 15 minutes a failure extends the token's use by up to 10 s, expired or
-    not.
+    A scheduler also calls it once per minute. While the background refresh fails, each call starts
+    another one. In the last 15 minutes, after a failure the token is returned for 1 to 10 s more
+    (longer after eight failures in a row), even if it has expired.
     """
 
     name = "alibabacloud_credentials"
@@ -249,7 +249,7 @@ class AlibabaCredentials(Client):
 
 
 class CredentialsGo(Client):
-    """Fetches in the caller for the last 3 min; a failure is an error, the token valid or not."""
+    """Fetches in the caller in the last 3 min. A failure is an error even if the token is valid."""
 
     name = "credentials-go"
     source = "aliyun/credentials-go 9ac55b4, credentials/providers/ecs_ram_role.go"
@@ -271,11 +271,11 @@ class CredentialsGo(Client):
 
 
 class Botocore(Client):
-    """Fetches in the caller for the last 15 min.
+    """Fetches in the caller in the last 15 min.
 
-    Without an answer the metadata fetcher returns an empty document, and that is an error in the
-    advisory period, too (checked against the package). A token with less than 17 to 25 minutes left
-    has its expiration extended.
+    If the service does not respond, the metadata fetcher returns an empty document, which is an
+    error also in the advisory period (checked with the package). If less than 17 to 25 minutes are
+    left, the expiration of the token is extended.
     """
 
     name = "botocore"
@@ -305,9 +305,10 @@ class Botocore(Client):
 
 
 class AwsSdkGo(Client):
-    """Counts on an hour of life at most; one caller fetches for the last 15 min of it.
+    """Assumes a life of one hour at most; one caller fetches in the last 15 min of it.
 
-    A failure keeps the token, expired or not, and nobody asks for the next 5 to 10 minutes.
+    After a failure the token is kept, even if it has expired, and no request is sent for 5 to 10
+    minutes.
     """
 
     name = "aws-sdk-go-v2"
@@ -347,7 +348,7 @@ class AwsSdkGo(Client):
 
 
 class GoogleAuth(Client):
-    """Fetches in the caller for the last 3 min 45 s; a failure is an error."""
+    """Fetches in the caller in the last 3 min 45 s. A failure is an error."""
 
     name = "google-auth"
     source = "googleapis/google-auth-library-python 2ea24b0, credentials.py, _metadata.py"

@@ -1,6 +1,6 @@
 """Simulates fleets on a virtual clock and writes docs/explanation/scale.md: ``make fleet``.
 
-Takes a few minutes of one processor.
+Takes a few minutes of CPU time.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ def main() -> int:
         years[client] = [year.simulate(client, length) for length in year.LENGTHS]
         lives[client] = [seldom.simulate(client, pause) for pause in seldom.PAUSES]
         print(f"{client.name}: {time.process_time() - begin:.0f} s", flush=True)
-    took = time.process_time() - begin
-    print(report.write(report.Outcome(days, years, lives, took), arguments.output))
+    print(report.write(report.Outcome(days, years, lives), arguments.output))
     return 0
 
 

@@ -157,7 +157,6 @@ def test_page_and_plots_are_written(tmp_path: Path) -> None:
         {HOST: days, HOSTS: days},
         {client: [Tally()] * len(report.year.LENGTHS)},
         {client: [Left(1, 0, 0, 0, 60.0)] * len(report.seldom.PAUSES)},
-        1.0,
     )
     page = report.write(outcome, tmp_path)
     text = page.read_text(encoding="utf-8")

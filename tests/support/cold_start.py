@@ -1,81 +1,84 @@
-"""Processes that start cold and make their first call at the same moment."""
+"""Processes that start cold, and import the HTTP client in their first call at the same time."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import subprocess
 import sys
-from typing import NamedTuple
-
-PATIENCE = 300.0
-"""Seconds; only against hanging."""
-
-_CHILD = """
-import json, sys, time
-from ecs_role_creds import CredentialsError, EcsRamRoleCredentialsProvider
-
-class LastImport:
-    at = None
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("requests", "urllib3", "certifi", "idna"):
-            LastImport.at = time.perf_counter()
-
-provider = EcsRamRoleCredentialsProvider()
-assert "requests" not in sys.modules, "not a cold start"
-sys.meta_path.insert(0, LastImport())
-print("ready", flush=True)
-sys.stdin.read()  # ends for every process at once
-begin = time.perf_counter()
-try:
-    told = provider.get_credentials().access_key_id
-except CredentialsError as error:
-    told = f"{type(error).__name__}: {error}"
-end = time.perf_counter()
-print(json.dumps([told, end - begin, end - LastImport.at if LastImport.at else 0.0]))
-"""
+from collections.abc import Iterator
+from pathlib import Path
 
 
-class FirstCall(NamedTuple):
-    """What a process's first call came to.
+class ColdProcesses:
+    """Processes that have all imported the HTTP client in their first call, and not fetched yet.
 
-    Attributes:
-        told: The AccessKey id it was given, or the error.
-        took: Seconds.
-        after_import: Seconds of these since a part of the HTTP client was last looked for; 0 if
-            none was.
+    Their clocks have passed far more than the deadline in the import, and stand still from then on.
     """
 
-    told: str
-    took: float
-    after_import: float
+    def __init__(self, processes: list[subprocess.Popen[str]]) -> None:
+        self._processes = processes
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether it was an error."""
-        return ":" in self.told
+    def fetch_together(self) -> list[str]:
+        """Let all of them fetch; each one's AccessKey id or error."""
+        for process in self._processes:
+            _go_on(process)
+        return [_outcome(process) for process in self._processes]
+
+    def fetch_in_turn(self) -> list[str]:
+        """Let one after another fetch; each one's AccessKey id or error."""
+        outcomes = []
+        for process in self._processes:
+            _go_on(process)
+            outcomes.append(_outcome(process))
+        return outcomes
 
 
-def first_calls(count: int) -> list[FirstCall]:
-    """Start so many processes; when all have imported the package, they call at once.
+@contextlib.contextmanager
+def cold_processes(count: int, method: str) -> Iterator[ColdProcesses]:
+    """Start so many processes, and have them call a method of their provider at once.
 
     They have the default settings, and the environment of this process.
+
+    Args:
+        count: How many.
+        method: What they call.
     """
-    reader, writer = os.pipe()
-    command = [sys.executable, "-c", _CHILD]
+    script = Path(__file__).with_name("cold_process.py")
     processes = [
-        subprocess.Popen(command, stdin=reader, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, str(script), method],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(count)
     ]
-    os.close(reader)
     try:
+        _expect(processes, "ready")
         for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        os.close(writer)
-        outputs = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+            _go_on(process)
+        _expect(processes, "imported")
+        yield ColdProcesses(processes)
     finally:
         for process in processes:
             process.kill()
-            process.wait()
-    return [FirstCall(*json.loads(output)) for output in outputs]
+            process.communicate()
+
+
+def _expect(processes: list[subprocess.Popen[str]], line: str) -> None:
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{line}\n"
+
+
+def _go_on(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go on\n")
+    process.stdin.flush()
+
+
+def _outcome(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    outcome: str = json.loads(process.stdout.readline())
+    return outcome

@@ -115,13 +115,18 @@ DOWN = Fault(
     needs_socket=True,
 )
 HANGING = Fault("hanging", lambda service: service.hang(), _recover, MetadataUnreachableError)
-DRIPPING = Fault("dripping", lambda service: service.drip(0.05), _recover, MetadataUnreachableError)
+DRIPPING = Fault(
+    "responding byte by byte",
+    lambda service: service.drip(0.05),
+    _recover,
+    MetadataUnreachableError,
+)
 RESETTING = Fault("resetting", lambda service: service.reset(), _recover, MetadataUnreachableError)
 THROTTLING = Fault(
     "throttling", lambda service: service.throttle(RETRY_AFTER), _recover, MetadataServiceError
 )
 HTML = Fault(
-    "answering HTML",
+    "returning HTML",
     lambda service: service.answer(
         "<html><body>Sign in</body></html>", headers={"Content-Type": "text/html"}
     ),
@@ -129,7 +134,7 @@ HTML = Fault(
     MalformedResponseError,
 )
 YESTERDAY = Fault(
-    "yesterday's document",
+    "returning an expired document",
     _answer_yesterdays_document,
     _recover,
     CredentialsExpiredError,
@@ -161,7 +166,7 @@ CLOSING_IDLE = Fault(
     needs_socket=True,
 )
 CLOSING_IN_USE = Fault(
-    "closing one just as it is used",
+    "closing a connection in use",
     lambda service: service.reset(times=1),
     _recover,
     None,
@@ -273,7 +278,8 @@ class WatchedFetches:
         if (callers := self._callers) is None:
             return
         calls = callers.calls()
-        while not callers.have_called_since(calls):
+        # Nobody is served while the callers are paused.
+        while not (callers.have_called_since(calls) or callers.are_paused):
             if callers.wait_for_a_fetch():
                 self.waited_for += 1
                 return
@@ -464,6 +470,10 @@ class _Callers:
                     return True
                 frame = frame.f_back
         return False
+
+    @property
+    def are_paused(self) -> bool:
+        return not self._may_call.is_set()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -671,8 +681,9 @@ class _Course:
             _wait_until(lambda: not status().is_refreshing, patience)
             latest = status()
             failed = max(0, latest.failures - failures)
-            pending = latest.next_request_in
+            pending = 0.0
             if latest.rotations == self._rotations:
+                pending = latest.next_request_in
                 leap(pending)
         self.failed_fetches = max(self.failed_fetches, failures)
         if latest.rotations == self._rotations:

@@ -123,7 +123,7 @@ def check_unreachable_is_told_of(
     build: Callable[..., AbstractContextManager[Client]], metadata: FakeMetadataServer
 ) -> None:
     """Check that the error of a client has the message of the provider's in it."""
-    provider = EcsRamRoleCredentialsProvider(deadline=0.5)
+    provider = EcsRamRoleCredentialsProvider(deadline=30.0)
     metadata.stop()
     with pytest.raises(errors.MetadataUnreachableError) as expected:
         provider.get_credentials()

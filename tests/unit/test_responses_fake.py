@@ -22,7 +22,7 @@ TTL = {"X-aliyun-ecs-metadata-token-ttl-seconds": "60"}
 
 def own_provider() -> EcsRamRoleCredentialsProvider:
     """One with a cache of its own."""
-    return EcsRamRoleCredentialsProvider(deadline=0.5, runtime=Runtime())
+    return EcsRamRoleCredentialsProvider(deadline=30.0, runtime=Runtime())
 
 
 @responses.activate

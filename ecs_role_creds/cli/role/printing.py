@@ -1,4 +1,4 @@
-"""What the subcommands print: text for people, JSON's types for programs. Pure."""
+"""Format what the subcommands print, as text or as JSON. Pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield "unchanged: " + (_some(plan.unchanged) or "there is nothing to do")
         return
     if plan.steps:
-        yield "Plan, once nothing is in the way:" if plan.is_blocked else "Plan:"
+        yield "Plan (blocked, see below):" if plan.is_blocked else "Plan:"
     for number, step in enumerate(plan.steps, 1):
         yield f"  {number:2}. {step.api}: {printable(step.purpose)}"
         yield from _step_details(step)
@@ -48,9 +48,9 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
     for difference in plan.differences:
         yield from _difference_lines(difference)
     for problem in plan.problems:
-        yield f"in the way: {printable(problem)}"
+        yield f"problem: {printable(problem)}"
     if plan.failures:
-        yield "cannot be done:"
+        yield "cannot be changed:"
         yield failure_table(plan.failures)
     if not plan.steps and not plan.is_blocked and not plan.failures:
         yield "There is nothing to do."
@@ -59,11 +59,11 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
 def describe_outcome(outcome: Outcome) -> str:
     """The outcome for people."""
     lines = [f"done: {printable(one)}" for one in outcome.done]
-    lines += [f"not done, because of a failure before it: {one}" for one in outcome.skipped]
+    lines += [f"skipped because an earlier step failed: {one}" for one in outcome.skipped]
     failed = [one for one in outcome.failures if one.subject.startswith("i-")]
     total = len(outcome.instances) + len(failed)
     if total > MOST_SHOWN:
-        lines.append(f"{len(outcome.instances)} of {total} instances are done.")
+        lines.append(f"{len(outcome.instances)} of {total} instances done.")
     else:
         lines += [f"{one}: done" for one in outcome.instances]
     if outcome.failures:
@@ -208,11 +208,9 @@ def _step_details(step: Step) -> Iterator[str]:
 def _difference_lines(difference: Difference) -> Iterator[str]:
     yield f"differs: {difference.subject}"
     actual, wanted = (_json(one).splitlines() for one in (difference.actual, difference.wanted))
-    compared = difflib.unified_diff(
-        actual, wanted, "as it is", "as it should be", lineterm="", n=99
-    )
+    compared = difflib.unified_diff(actual, wanted, "current", "requested", lineterm="", n=99)
     yield from (printable(line) for line in compared if not line.startswith("@@"))
-    yield f"  To go on, {difference.remedy}."
+    yield f"  To continue, {difference.remedy}."
 
 
 def _some(items: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Run the subcommands: ask the API for a plan, print it, ask, carry it out, print the outcome."""
+"""Run the subcommands: make a plan, print it, ask for confirmation, apply it, print the result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ecs_role_creds.roles.documents import parse_document
 
 
 class DeclinedError(RolesError):
-    """Nobody has agreed to the plan."""
+    """The user did not confirm the plan."""
 
 
 def run_plan(arguments: argparse.Namespace, retry: Retry | None = None) -> int:
@@ -64,10 +64,10 @@ def run_show(arguments: argparse.Namespace) -> int:
         ids = [one for one in what if one.startswith("i-")]
         if what and not ids:
             if len(what) > 1:
-                raise InputError("pass the name of one role, or instances' ids")
+                raise InputError("pass the name of one role, or instance ids")
             return _show_role(manager, what[0], arguments.json)
         if len(ids) < len(what):
-            raise InputError("pass the name of one role, or instances' ids, not both")
+            raise InputError("pass the name of one role, or instance ids, not both")
         instances = manager.show_instances(ids)
         missing = [one for one in ids if one not in instances]
         if arguments.json:
@@ -96,10 +96,10 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def read_document(path: str, role: str) -> tuple[str, Any]:
-    """The policy document in a file, and the name that its policy gets.
+    """Return the policy document in a file, and the default name of its policy.
 
     Raises:
-        InputError: The file cannot be read, or holds none.
+        InputError: The file cannot be read, or is not a policy document.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -112,7 +112,7 @@ def read_document(path: str, role: str) -> tuple[str, Any]:
 def _show_role(manager: RoleManager, name: str, as_json: bool) -> int:
     found = manager.show_role(name)
     if found is None:
-        print(f"ecs-role-creds role: there is no role {name}", file=sys.stderr)
+        print(f"ecs-role-creds role: role {name} does not exist; use `role list`", file=sys.stderr)
         return 1
     if as_json:
         print(json.dumps(printing.role_as_json(*found), indent=2))
@@ -142,17 +142,18 @@ def _with_manager(
 
 
 def _ask(arguments: argparse.Namespace) -> None:
-    """Ask whether to go on.
+    """Ask for confirmation.
 
     Raises:
-        DeclinedError: The answer is no, or there is nobody to ask.
+        DeclinedError: The answer is no, or standard input is not a terminal.
     """
     if arguments.json or not sys.stdin.isatty():
         raise DeclinedError(
-            "this takes rights away, and there is nobody to ask. Nothing was changed. Pass --yes "
-            "to do it without being asked"
+            "this may remove access that applications use now, so it needs confirmation. Nothing "
+            "was changed. Pass --yes to confirm"
         )
-    print("This takes rights away. Continue? [y/N] ", end="", file=sys.stderr, flush=True)
+    question = "This may remove access that applications use now. Continue? [y/N] "
+    print(question, end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise DeclinedError("nothing was changed")
 
@@ -171,11 +172,11 @@ def _apply(manager: RoleManager, plan: Plan) -> Outcome:
 
 @contextmanager
 def _debugging(is_on: bool) -> Iterator[None]:
-    """Print every call; and keep the SDKs from printing theirs, with the security token."""
+    """Print every call, and keep the SDKs from printing requests with the security token."""
     if os.environ.get("DEBUG", "").lower() == "sdk":
         del os.environ["DEBUG"]
         print(
-            "ecs-role-creds role: DEBUG=sdk is ignored: the SDKs would print credentials. "
+            "ecs-role-creds role: DEBUG=sdk is ignored, because the SDKs would print credentials. "
             "Use --debug.",
             file=sys.stderr,
         )

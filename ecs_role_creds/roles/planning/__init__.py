@@ -1,4 +1,4 @@
-"""What has to be done: what is wanted and what is there in, a plan out. Pure."""
+"""Compare what exists with what is requested, and return a plan. Pure functions, no I/O."""
 
 from ecs_role_creds.roles.plan import add_up
 from ecs_role_creds.roles.planning.instances import (

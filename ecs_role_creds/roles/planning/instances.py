@@ -1,4 +1,4 @@
-"""Instances: which role they have, and how their metadata service answers."""
+"""Plans for instances: attach, detach and change roles, require the hardening mode."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from ecs_role_creds.roles.state import (
 )
 
 SETUP_TAG = "ecs-role-creds:setup"
-"""The tag of the instances that ``role setup`` attached a role to; its value is the role."""
+"""The tag that ``role setup`` puts on instances. Its value is the role."""
 
 
 def ensure_attached(
     role: str, wanted: Sequence[str], instances: Instances, *, replace: bool = False, tag: str = ""
 ) -> Plan:
-    """The instances have the role.
+    """Attach the role to the instances.
 
     Args:
-        role: Its name.
-        wanted: The instances' ids.
-        instances: What is known of them.
-        replace: Whether an instance that has another role is to be changed.
-        tag: A tag to put on those that are attached now, with the role as its value; before that,
-            so that no attachment of ours can be without it.
+        role: The role's name.
+        wanted: The ids of the instances.
+        instances: The instances that exist.
+        replace: Whether to change the role of instances that have another one.
+        tag: A tag for the instances that get the role now, with the role as its value. It is set
+            first, so that every instance that got the role has the tag.
     """
     found, missing = _sort_out(wanted, instances)
     classic = [one.instance_id for one in found if not one.is_in_vpc]
@@ -44,18 +44,18 @@ def ensure_attached(
     new = [*free, *(one.instance_id for one in others if replace)]
     if tag:
         untagged = [one for one in new if instances[one].tags.get(tag) != role]
-        purpose = f"mark the instances with the tag {tag}={role}"
+        purpose = f"tag the instances with {tag}={role}"
         before = _for_instances(InstanceStep("TagResources", tuple(untagged), purpose, role))
         after = Plan()
     else:
-        # An old mark must not make this attachment look like one of role setup's.
+        # Remove an old tag: `role setup` did not make this attachment.
         before = _unmark([instances[one] for one in free])
         after = _unmark(others) if replace else Plan()
     return add_up(
         missing,
         Plan(failures=_failures("InvalidNetworkType.MismatchRamRole", classic)),
         Plan(failures=_failures("InstanceHasRole", refused)),
-        Plan(unchanged=_names(one.instance_id for one in able if one.role == role)),
+        Plan(unchanged=_each((one for one in able if one.role == role), f"has role {role}")),
         before,
         _for_instances(_attach(role, free)),
         changes,
@@ -64,9 +64,9 @@ def ensure_attached(
 
 
 def ensure_detached(wanted: Sequence[str], instances: Instances) -> Plan:
-    """The instances have no role."""
+    """Detach the roles of the instances, whichever they are."""
     found, missing = _sort_out(wanted, instances)
-    unchanged = Plan(unchanged=_names(one.instance_id for one in found if one.role is None))
+    unchanged = Plan(unchanged=_each((one for one in found if one.role is None), "has no role"))
     roles = sorted({one.role for one in found if one.role is not None})
     return add_up(
         missing,
@@ -77,18 +77,22 @@ def ensure_detached(wanted: Sequence[str], instances: Instances) -> Plan:
 
 
 def ensure_changed(role: str, wanted: Sequence[str], instances: Instances) -> Plan:
-    """The instances have this role instead of theirs."""
+    """Attach the role to the instances, in place of the one that they have."""
     return ensure_attached(role, wanted, instances, replace=True)
 
 
 def ensure_hardened(wanted: Sequence[str], instances: Instances) -> Plan:
-    """The instances' metadata service answers in the security hardening mode only."""
+    """Require the security hardening mode on the instances."""
     found, missing = _sort_out(wanted, instances)
     open_ones = tuple(one.instance_id for one in found if not one.is_hardened)
-    purpose = "answer metadata requests in the security hardening mode only"
+    purpose = "require the security hardening mode (IMDSv2) on the instances"
     return add_up(
         missing,
-        Plan(unchanged=_names(one.instance_id for one in found if one.is_hardened)),
+        Plan(
+            unchanged=_each(
+                (one for one in found if one.is_hardened), "requires the security hardening mode"
+            )
+        ),
         _for_instances(
             InstanceStep("ModifyInstanceMetadataOptions", open_ones, purpose, takes_rights=True)
         ),
@@ -96,25 +100,25 @@ def ensure_hardened(wanted: Sequence[str], instances: Instances) -> Plan:
 
 
 def detach(role: str, ids: Sequence[str]) -> Plan:
-    """Take the role from instances that have it."""
-    purpose = f"take role {role} from the instances"
+    """Detach the role from instances that have it."""
+    purpose = f"detach role {role} from the instances"
     return _for_instances(
         InstanceStep("DetachInstanceRamRole", tuple(ids), purpose, role, takes_rights=True)
     )
 
 
 def undo_setup_on_instances(role: str, only: Collection[str], instances: Instances) -> Plan:
-    """Take the role from the instances that ``role setup`` gave it to, and from no other.
+    """Detach the role from the instances that ``role setup`` attached it to.
 
     Args:
-        role: Its name.
-        only: Their ids; empty: all that ``role setup`` gave it to.
-        instances: Those with the tag of ``role setup``, and those named.
+        role: The role's name.
+        only: The ids of the instances; if empty, all that ``role setup`` attached the role to.
+        instances: The instances with the tag of ``role setup``, and those in ``only``.
     """
     found, missing = _sort_out(list(only) or list(instances), instances)
     ours = [one for one in found if one.tags.get(SETUP_TAG) == role]
     kept = [
-        f"{one.instance_id}: role setup did not attach the role; use role detach"
+        f"the role of instance {one.instance_id}: `role setup` did not attach it; use `role detach`"
         for one in found
         if one not in ours and one.role == role
     ]
@@ -127,20 +131,20 @@ def undo_setup_on_instances(role: str, only: Collection[str], instances: Instanc
 
 
 def require_sight(ids: Sequence[str], instances: Instances) -> Plan:
-    """Instances that exist have to be visible: who may not see any gets an empty list."""
+    """Report a problem if the caller may not see the instances: ECS then leaves them out."""
     _, missing = _sort_out(ids, instances)
     return Plan(problems=tuple(one.message for one in missing.failures[:1]))
 
 
 def _unmark(found: Iterable[Instance]) -> Plan:
-    """Remove the mark of ``role setup`` from those that have it."""
+    """Remove the tag of ``role setup`` from the instances that have it."""
     marked = tuple(one.instance_id for one in found if SETUP_TAG in one.tags)
-    purpose = f"remove the tag {SETUP_TAG}"
+    purpose = f"remove the tag {SETUP_TAG} from the instances"
     return _for_instances(InstanceStep("UntagResources", marked, purpose))
 
 
 def _attach(role: str, ids: Sequence[str]) -> InstanceStep:
-    purpose = f"give the instances role {role}"
+    purpose = f"attach role {role} to the instances"
     return InstanceStep("AttachInstanceRamRole", tuple(ids), purpose, role)
 
 
@@ -171,5 +175,5 @@ def _failures(code: str, ids: Iterable[str]) -> tuple[Failure, ...]:
     )
 
 
-def _names(ids: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"instance {one}" for one in ids)
+def _each(instances: Iterable[Instance], state: str) -> tuple[str, ...]:
+    return tuple(f"instance {one.instance_id} {state}" for one in instances)

@@ -1,4 +1,4 @@
-"""Policies: that they exist, with the right document, and that a role has them."""
+"""Plans for policies: create, attach, detach and delete them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_VERSIONS = 5  # documented
 def ensure_policy(
     name: str, document: Document, policy: Policy | None, *, description: str, replace: bool
 ) -> Plan:
-    """The custom policy exists, with this document."""
+    """Create the custom policy, or check its document."""
     if policy is None:
         created = {
             "PolicyName": name,
@@ -35,16 +35,16 @@ def ensure_policy(
         purpose = f"create policy {name}"
         return Plan((RamStep("CreatePolicy", created, purpose, document=document),))
     if is_same_document(policy.document, document):
-        return Plan(unchanged=(f"policy {name}",))
+        return Plan(unchanged=(f"policy {name} exists",))
     if not replace:
-        remedy = "pass --replace to give it a new version"
+        remedy = "pass --replace to create a new version"
         return Plan(differences=(Difference(f"policy {name}", policy.document, document, remedy),))
     parameters: dict[str, str | bool] = {
         "PolicyName": name,
         "PolicyDocument": dump_document(document),
         "SetAsDefault": True,
     }
-    purpose = f"give policy {name} a new version"
+    purpose = f"create a new default version of policy {name}"
     newer = RamStep("CreatePolicyVersion", parameters, purpose, True, document)
     spare = sorted(
         (one for one in policy.versions if not one.is_default),
@@ -55,7 +55,7 @@ def ensure_policy(
 
 
 def require_policy(name: str, type: PolicyType, policy: Policy | None) -> Plan:
-    """The policy has to be there already."""
+    """Report a problem if the policy does not exist."""
     if policy is not None:
         return Plan()
     subject = f"policy {name} of the type {type}"
@@ -63,32 +63,36 @@ def require_policy(name: str, type: PolicyType, policy: Policy | None) -> Plan:
 
 
 def ensure_granted(role: Role | None, role_name: str, name: str, type: PolicyType) -> Plan:
-    """The role has the policy."""
+    """Attach the policy to the role."""
     if role is not None and _has(role, name, type):
-        return Plan(unchanged=(f"policy {name} of role {role_name}",))
+        return Plan(unchanged=(f"policy {name} is attached to role {role_name}",))
     parameters = {"PolicyType": type, "PolicyName": name, "RoleName": role_name}
     purpose = f"attach policy {name} to role {role_name}"
     return Plan((RamStep("AttachPolicyToRole", parameters, purpose),))
 
 
 def ensure_revoked(role: Role | None, role_name: str, name: str, type: PolicyType) -> Plan:
-    """The role does not have the policy."""
+    """Detach the policy from the role."""
     if role is None or not _has(role, name, type):
-        return Plan(unchanged=(f"role {role_name} without policy {name}",))
+        lacks = f"role {role_name} does not have policy {name} of the type {type}"
+        other: PolicyType = "Custom" if type == "System" else "System"
+        if role is not None and _has(role, name, other):
+            lacks += f", but one of the type {other}: pass --type {other}"
+        return Plan(unchanged=(lacks,))
     parameters = {"PolicyType": type, "PolicyName": name, "RoleName": role_name}
     purpose = f"detach policy {name} from role {role_name}"
     return Plan((RamStep("DetachPolicyFromRole", parameters, purpose, takes_rights=True),))
 
 
 def remove_own_policy(policy: Policy, role_name: str, role: Role | None) -> Plan:
-    """A custom policy that we made for a role is detached from it and deleted.
+    """Detach a custom policy that a command created for the role, and delete it.
 
-    While others have it, it stays.
+    It is not deleted if it is attached to anything else.
     """
     revoked = ensure_revoked(role, role_name, policy.name, policy.type)
     others = policy.attachments - len(revoked.steps)
     if others > 0:
-        kept = f"policy {policy.name}: {others} other users, groups or roles have it"
+        kept = f"policy {policy.name}: attached elsewhere too (to users, user groups or roles)"
         return Plan(revoked.steps, kept=(kept,))
     spare = [one.version_id for one in policy.versions if not one.is_default]
     steps = [_delete_version(policy.name, version) for version in spare]
@@ -99,7 +103,7 @@ def remove_own_policy(policy: Policy, role_name: str, role: Role | None) -> Plan
 
 def _delete_version(name: str, version: str) -> RamStep:
     parameters = {"PolicyName": name, "VersionId": version}
-    purpose = f"delete version {version} of policy {name}, which is not in use"
+    purpose = f"delete version {version} of policy {name}, which is not the default"
     return RamStep("DeletePolicyVersion", parameters, purpose)
 
 

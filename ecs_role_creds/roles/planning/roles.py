@@ -1,4 +1,4 @@
-"""Roles: that they exist, with the right trust policy, or do not."""
+"""Plans for roles: create them, correct their trust policy, delete them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from ecs_role_creds.roles.state import (
 
 
 def mark(made_by: str, role: str) -> str:
-    """The description of what we make, by which we know it again.
+    """Return the description of a role or policy that a command creates. It is found by it later.
 
     Args:
-        made_by: ``"create"``, ``"grant"`` or ``"setup"``.
-        role: For which role.
+        made_by: The command: ``"create"``, ``"grant"`` or ``"setup"``.
+        role: The role's name.
     """
     return f"Created by ecs-role-creds role {made_by} for {role}"
 
 
 def ensure_role(name: str, role: Role | None, *, made_by: str, replace: bool) -> Plan:
-    """The role exists, and ECS instances can assume it."""
+    """Create the role, or check its trust policy."""
     if role is None:
         parameters = {
             "RoleName": name,
@@ -42,7 +42,7 @@ def ensure_role(name: str, role: Role | None, *, made_by: str, replace: bool) ->
         purpose = f"create role {name}, which ECS instances can assume"
         return Plan((RamStep("CreateRole", parameters, purpose, document=TRUST_POLICY),))
     if is_same_document(role.trust_policy, TRUST_POLICY):
-        return Plan(unchanged=(f"role {name}",))
+        return Plan(unchanged=(f"role {name} exists",))
     if not replace:
         remedy = "pass --replace to replace its trust policy, or choose another name"
         subject = f"the trust policy of role {name}"
@@ -53,14 +53,14 @@ def ensure_role(name: str, role: Role | None, *, made_by: str, replace: bool) ->
 
 
 def require_role(name: str, role: Role | None) -> Plan:
-    """The role has to be there already."""
+    """Report a problem if the role does not exist."""
     if role is not None:
         return Plan()
     return Plan(problems=(explain("EntityNotExist.Role", api="GetRole", subject=f"role {name}"),))
 
 
 def require_ecs_role(name: str, role: Role | None) -> Plan:
-    """The role has to be there already, and ECS instances can assume it."""
+    """Report a problem if the role does not exist, or ECS instances cannot assume it."""
     if role is None or trusts_ecs(role.trust_policy):
         return require_role(name, role)
     subject = f"role {name}"
@@ -69,20 +69,21 @@ def require_ecs_role(name: str, role: Role | None) -> Plan:
 
 
 def remove_role(name: str, role: Role | None, holders: Collection[str]) -> Plan:
-    """The role does not exist, and has had its policies detached.
+    """Delete the role. Its policies must be detached by earlier steps.
 
     Args:
         name: The role's name.
-        role: The role, if there is one.
-        holders: The instances that have it: while there are any, it stays.
+        role: The role, or ``None`` if it does not exist.
+        holders: The instances that have the role. If there are any, it is not deleted.
     """
     if role is None:
-        return Plan(unchanged=(f"role {name}: does not exist",))
+        return Plan(unchanged=(f"role {name} does not exist",))
     if holders:
         shown = _shown(sorted(holders))
-        detach = f"detach it first: role detach {shown}"
-        return Plan(problems=(f"Role {name} is attached to {len(holders)} instances; {detach}",))
-    purpose = f"delete role {name} (instances of other regions are not looked at)"
+        count = f"{len(holders)} instance" + ("s" if len(holders) > 1 else "")
+        detach = f"Detach it first: `role detach {shown}`."
+        return Plan(problems=(f"Role {name} is attached to {count}. {detach}",))
+    purpose = f"delete role {name} (instances in other regions were not checked)"
     step = RamStep("DeleteRole", {"RoleName": name}, purpose, takes_rights=True)
     return Plan((step,))
 

@@ -68,7 +68,7 @@ class TestRole:
         role = Role("app", TRUST_POLICY)
         plan = planning.remove_role("app", role, ["i-1", "i-2"])
         assert plan.problems == (
-            "Role app is attached to 2 instances; detach it first: role detach i-1 i-2",
+            "Role app is attached to 2 instances. Detach it first: `role detach i-1 i-2`.",
         )
         assert apis(planning.remove_role("app", role, [])) == ["DeleteRole"]
 
@@ -124,7 +124,7 @@ class TestPolicy:
         role = Role("app", TRUST_POLICY, policies=(AttachedPolicy("p", "Custom"),))
         plan = planning.remove_own_policy(policy, "app", role)
         assert apis(plan) == ["DetachPolicyFromRole"]
-        assert plan.kept == ("policy p: 1 other users, groups or roles have it",)
+        assert plan.kept == ("policy p: attached elsewhere too (to users, user groups or roles)",)
 
 
 class TestInstances:
@@ -142,7 +142,7 @@ class TestInstances:
         [step] = plan.steps
         assert isinstance(step, InstanceStep)
         assert (step.api, step.instances) == ("AttachInstanceRamRole", ("i-free",))
-        assert plan.unchanged == ("instance i-has",)
+        assert plan.unchanged == ("instance i-has has role app",)
         assert {one.subject: one.code for one in plan.failures} == {
             "i-gone": "InvalidInstanceId.NotFound",
             "i-classic": "InvalidNetworkType.MismatchRamRole",
@@ -188,7 +188,9 @@ class TestInstances:
             ("i-1",),
         )
         assert (untag.api, getattr(untag, "instances", ())) == ("UntagResources", ("i-1", "i-2"))
-        assert plan.kept == ("i-3: role setup did not attach the role; use role detach",)
+        assert plan.kept == (
+            "the role of instance i-3: `role setup` did not attach it; use `role detach`",
+        )
 
     def test_only_open_ones_are_hardened(self) -> None:
         instances = there(Instance("i-1"), Instance("i-2", is_hardened=True))

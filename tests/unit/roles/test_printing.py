@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 def steps(count: int) -> InstanceStep:
     ids = tuple(f"i-{number}" for number in range(count))
-    return InstanceStep("AttachInstanceRamRole", ids, "give the instances role app", "app")
+    return InstanceStep("AttachInstanceRamRole", ids, "attach role app to the instances", "app")
 
 
 def test_progress_on_a_terminal_is_one_line() -> None:
@@ -68,7 +68,7 @@ def test_many_instances_are_not_listed_one_by_one() -> None:
         (Plan(), "unchanged: there is nothing to do"),
         (Plan(unchanged=("role app",)), "unchanged: role app"),
         (Plan(kept=("role app: needed",)), "kept: role app: needed\nThere is nothing to do."),
-        (Plan(problems=("It \x1b[31mis so.",)), "in the way: It \\x1b[31mis so."),
+        (Plan(problems=("It \x1b[31mis so.",)), "problem: It \\x1b[31mis so."),
     ],
 )
 def test_plans_without_steps(plan: Plan, told: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -331,11 +332,17 @@ def test_wsgi(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "environ",
-    [{"CONTENT_LENGTH": "1"}, {"CONTENT_LENGTH": "x"}, {"wsgi.input": io.BytesIO(b"x")}],
+    "build_environ",
+    [
+        lambda: {"CONTENT_LENGTH": "1"},
+        lambda: {"CONTENT_LENGTH": "x"},
+        lambda: {"wsgi.input": io.BytesIO(b"x")},
+    ],
 )
-def test_wsgi_bodies_are_refused(service: Service, environ: dict[str, Any]) -> None:
-    assert call(service, **environ)[0].startswith("413")
+def test_wsgi_bodies_are_refused(
+    service: Service, build_environ: Callable[[], dict[str, Any]]
+) -> None:
+    assert call(service, **build_environ())[0].startswith("413")
 
 
 def test_wsgi_an_empty_body_is_none(service: Service) -> None:
