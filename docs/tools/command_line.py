@@ -65,7 +65,7 @@ def _name(action: argparse.Action) -> str:
     if action.choices is not None:
         choices = ", ".join(f"`{choice}`" for choice in action.choices)
         return f"`{', '.join(names)}`: {choices}"
-    return ", ".join(f"`{name}{value}`" for name in names)
+    return ", ".join(f"`{name}{value}`" for name in names).replace("|", "\\|")
 
 
 def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
