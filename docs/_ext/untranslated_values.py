@@ -13,7 +13,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
-_UNITS = {"ns", "µs", "ms", "s", "kB", "KiB", "MiB", "GiB"}
+_UNITS = {"ns", "µs", "ms", "s", "min", "h", "B", "kB", "KiB", "MiB", "GiB"}
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
@@ -32,8 +32,9 @@ def is_value(paragraph: nodes.paragraph) -> bool:
         for node in paragraph.findall(nodes.Text)
         if not isinstance(node.parent, nodes.literal)
     )
+    units = _UNITS if any(character.isdigit() for character in text) else set()
     return all(
-        word in _UNITS or "_" in word or any(character.isdigit() for character in word)
+        word in units or "_" in word or any(character.isdigit() for character in word)
         for word in _WORD.findall(text)
     )
 

@@ -110,7 +110,8 @@ def score_table(mutants: list[Mutant]) -> str:
     for module in [*sorted({mutant.module for mutant in mutants}), "all"]:
         statuses = Counter(m.status for m in mutants if module in (m.module, "all"))
         killed, total = sum(statuses[status] for status in KILLED), statuses.total()
-        rows.append([module, str(total), str(killed), str(total - killed), f"{killed / total:.1%}"])
+        name = module if module == "all" else f"`{module}`"
+        rows.append([name, str(total), str(killed), str(total - killed), f"{killed / total:.1%}"])
     return table(["module", "mutants", "killed", "survived", "score"], rows)
 
 

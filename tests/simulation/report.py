@@ -129,7 +129,7 @@ def _fleet_table(days: Sequence[Day], fleet: Fleet) -> list[str]:
         tally, count = day.tally, day.simulated
         rows.append(
             (
-                day.client.name,
+                _code(day.client.name),
                 f"{day.simulated:,}",
                 _figure(day.a_day / fleet.processes),
                 _figure(day.a_day / (24 * HOUR)),
@@ -147,10 +147,14 @@ def _year_section(outcome: Outcome) -> list[str]:
     lengths = [_length(length) for length in year.LENGTHS]
     without, held_up, longest = [], [], []
     for client, tallies in outcome.years.items():
-        without.append((client.name, *(_figure(one.without / MINUTE) for one in tallies)))
-        held_up.append((client.name, *(f"{one.held_up:,}" for one in tallies)))
+        without.append((_code(client.name), *(_figure(one.without / MINUTE) for one in tallies)))
+        held_up.append((_code(client.name), *(f"{one.held_up:,}" for one in tallies)))
         longest.append(
-            (client.name, *(_figure(one.expired / MINUTE) for one in tallies), _longest(tallies))
+            (
+                _code(client.name),
+                *(_figure(one.expired / MINUTE) for one in tallies),
+                _longest(tallies),
+            )
         )
     return [
         "## A year of one busy host",
@@ -196,7 +200,8 @@ def _seldom_section(outcome: Outcome) -> list[str]:
             "token with less than 60 s of life left, with less than 5 s, and an expired one:"
         ),
         *_table(
-            ("client", *pauses), [(c.name, *shares(lefts)) for c, lefts in outcome.lives.items()]
+            ("client", *pauses),
+            [(_code(c.name), *shares(lefts)) for c, lefts in outcome.lives.items()],
         ),
         "",
         "The least life that was left in a returned token:",
@@ -204,7 +209,7 @@ def _seldom_section(outcome: Outcome) -> list[str]:
         *_table(
             ("client", *pauses),
             [
-                (c.name, *(_length(round(one.least, 1)) for one in lefts))
+                (_code(c.name), *(_length(round(one.least, 1)) for one in lefts))
                 for c, lefts in outcome.lives.items()
             ],
         ),
@@ -214,7 +219,11 @@ def _seldom_section(outcome: Outcome) -> list[str]:
 
 def _sources(outcome: Outcome) -> list[str]:
     rows = [
-        (client.name, " ".join((client.__doc__ or "").split()).replace("``", "`"), client.source)
+        (
+            _code(client.name),
+            " ".join((client.__doc__ or "").split()).replace("``", "`"),
+            ", ".join(_code(part) for part in client.source.split(", ")),
+        )
         for client in outcome.years
     ]
     return [
@@ -224,6 +233,11 @@ def _sources(outcome: Outcome) -> list[str]:
         "",
         "The classes are in `tests/simulation/clients.py`.",
     ]
+
+
+def _code(name: str) -> str:
+    """As code, which is not translated."""
+    return f"`{name}`"
 
 
 def _text(paragraph: str) -> list[str]:

@@ -163,3 +163,4 @@ def test_page_and_plots_are_written(tmp_path: Path) -> None:
     for name in ("scale-outage-host.svg", "scale-outage-hosts.svg", "scale-year.svg"):
         assert f"({name})" in text
         assert (tmp_path / name).exists()
+        assert (tmp_path / name.replace(".svg", "-dark.svg")).exists()
