@@ -13,6 +13,8 @@ from sphinx.application import Sphinx
 
 
 def show_both(app: Sphinx, document: nodes.document) -> None:
+    if app.builder.format != "html":
+        return
     for image in list(document.findall(nodes.image)):
         uri = image["uri"]
         dark = uri.removesuffix(".svg") + "-dark.svg"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 from support.plots import Theme, draw, legend_below, line_styles, plain_numbers
+from support.tables import table
 
 from simulation import seldom, year
 from simulation.clients import MINUTE, Client
@@ -140,7 +141,7 @@ def _fleet_table(days: Sequence[Day], fleet: Fleet) -> list[str]:
                 _figure(tally.expired / count),
             )
         )
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _year_section(outcome: Outcome) -> list[str]:
@@ -165,13 +166,13 @@ def _year_section(outcome: Outcome) -> list[str]:
             "in which the application had no valid credentials, because calls raised an error or "
             "returned an expired token:"
         ),
-        *_table(("client", *lengths), without),
+        *table(("client", *lengths), without),
         "",
         *_text("Calls in the year that waited for the service and got no new token:"),
-        *_table(("client", *lengths), held_up),
+        *table(("client", *lengths), held_up),
         "",
         *_text("Minutes in the year in which calls returned expired tokens, and the longest wait:"),
-        *_table(("client", *lengths, "longest"), longest),
+        *table(("client", *lengths, "longest"), longest),
         "",
         "![Minutes per year without valid credentials, by length of the outages](scale-year.svg)",
         "",
@@ -199,14 +200,14 @@ def _seldom_section(outcome: Outcome) -> list[str]:
             "The service always responds. This table shows the share of calls that returned a "
             "token with less than 60 s of life left, with less than 5 s, and an expired one:"
         ),
-        *_table(
+        *table(
             ("client", *pauses),
             [(_code(c.name), *shares(lefts)) for c, lefts in outcome.lives.items()],
         ),
         "",
         "The least life that was left in a returned token:",
         "",
-        *_table(
+        *table(
             ("client", *pauses),
             [
                 (_code(c.name), *(_length(round(one.least, 1)) for one in lefts))
@@ -229,7 +230,7 @@ def _sources(outcome: Outcome) -> list[str]:
     return [
         "## Schedules and sources",
         "",
-        *_table(("client", "schedule", "source"), rows, align="---"),
+        *table(("client", "schedule", "source"), rows, align="---"),
         "",
         "The classes are in `tests/simulation/clients.py`.",
     ]
@@ -249,11 +250,6 @@ def _items(*items: str) -> list[str]:
         textwrap.fill(item, WIDTH, initial_indent="- ", subsequent_indent="  ") for item in items
     ]
     return [*lines, ""]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str = "---:") -> list[str]:
-    aligned = ["---", *[align] * (len(header) - 1)]
-    return [f"| {' | '.join(cells)} |" for cells in (header, aligned, *rows)]
 
 
 def _figure(value: float) -> str:
