@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 DOCS = Path(__file__).parents[2] / "docs"
 
-_QUANTITY = re.compile(r"(?<![\w.,-])(\d[\d,]*(?:\.\d+)?) ?(ns|µs|ms|s|MiB)?(?![\w%])")
+_QUANTITY = re.compile(r"(?<![\w.,-])(\d[\d,]*(?:\.\d+)?)[ \u00a0]?(ns|µs|ms|s|MiB)?(?![\w%])")
 _SECONDS = {"ns": 1e-9, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
