@@ -175,9 +175,9 @@ class CredentialsCache:
             The clock's reading at which it will be time again.
         """
         self.import_http_client(IMPORT_LIMIT)
-        _, flight, is_new = self._join_if_due()
+        _, flight = self._join_if_due()
         if flight is not None:
-            if is_new:
+            if flight.needs_launch:
                 flight.run()
             if not flight.is_run_here:
                 flight.wait(flight.started_at + self._deadline - self._clock())
@@ -224,15 +224,13 @@ class CredentialsCache:
         yield from self._import_first()
         give_up_at = self._clock() + self._deadline
         while True:
-            record, flight, is_new = self._join_if_due()
+            record, flight = self._join_if_due()
             now, state = self._clock(), record.state
             can_serve = state.can_serve(now)
             must_wait = not can_serve or (
                 flight is not None and not flight.is_run_here and state.waits_for_attempt(now)
             )
-            if flight is not None and (
-                is_new or (flight.is_started_here and not flight.is_launched)
-            ):
+            if flight is not None and flight.needs_launch:
                 self._launch(flight, can_block=can_block and must_wait)
             if can_serve and state.credentials is not None and not must_wait:
                 return state.credentials
@@ -260,8 +258,7 @@ class CredentialsCache:
                 flight = self._begin(record)
                 if flight is None:
                     continue
-                self._launch(flight, can_block=can_block)
-            elif flight.is_started_here and not flight.is_launched:
+            if flight.needs_launch:
                 self._launch(flight, can_block=can_block)
             outcome = yield from self._wait(flight, give_up_at)
             if outcome is None and flight.is_from_parent:
@@ -311,16 +308,16 @@ class CredentialsCache:
 
     # The flight.
 
-    def _join_if_due(self) -> tuple[Record, Flight[Outcome] | None, bool]:
-        """Return the record, its fetch, and whether that is new: the caller has to launch it."""
+    def _join_if_due(self) -> tuple[Record, Flight[Outcome] | None]:
+        """Return the record and its fetch, after beginning one if it is due."""
         while True:
             record = self._without_lost_flight()
             flight = record.flight
             if flight is not None or not record.state.is_due(self._clock()):
-                return record, flight, False
+                return record, flight
             flight = self._begin(record)
             if flight is not None:
-                return record, flight, True
+                return record, flight
 
     def _without_lost_flight(self) -> Record:
         """Return the current record, after dropping a fetch that no thread runs.

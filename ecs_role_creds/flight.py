@@ -104,9 +104,12 @@ class Flight(Generic[_Outcome]):
         return self._claim["thread"] == [NOBODY] or self._is_over
 
     @property
-    def is_started_here(self) -> bool:
-        """Whether this thread began the flight: a caller that finds it has interrupted itself."""
-        return self._starter == threading.get_ident()
+    def needs_launch(self) -> bool:
+        """Whether this thread began the flight and has not launched it.
+
+        That is a new flight, or one whose launch this call has interrupted (a signal handler).
+        """
+        return self._starter == threading.get_ident() and not self.is_launched
 
     @property
     def is_run_here(self) -> bool:

@@ -58,7 +58,7 @@ def pending_import() -> Flight[bool] | None:
             "module that it needs, for example in a signal handler that interrupted it. Try again "
             "after the import."
         )
-    if not flight.is_launched and flight.is_started_here and not flight.launch(start_daemon_thread):
+    if flight.needs_launch and not flight.launch(start_daemon_thread):
         flight.run()
     return None if _is_imported else flight
 
