@@ -1,0 +1,440 @@
+"""Edges: the exact moment, the exact count, the second call. Mutation testing asked for each."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
+
+from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
+from ecs_role_creds.cache import CredentialsCache, _without_frames
+from ecs_role_creds.errors import (
+    MetadataServiceError,
+    MetadataUnreachableError,
+    NoRoleAttachedError,
+)
+from ecs_role_creds.flight import Flight
+from ecs_role_creds.health import Health, health_of
+from ecs_role_creds.polling import MAX_NAP, PollingSwitch, StopSignal
+from ecs_role_creds.provider import Runtime
+from ecs_role_creds.reporting import Audience, RotationCallbacks
+from ecs_role_creds.retries import Limits, RetryingClient
+from ecs_role_creds.schedule import Lifetime, waits_for_first_attempt
+from ecs_role_creds.state import State
+from ecs_role_creds.testing import FakeMetadataServer
+
+LONG = 60.0
+LIFE = 3600.0
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+# The exact moment.
+
+
+@pytest.mark.parametrize("call", ["get_credentials", "get_credentials_nowait", "async"])
+def test_at_the_moment_of_expiration_they_have_expired(
+    ecs_metadata: FakeMetadataServer, clock: MovableClock, call: str
+) -> None:
+    provider = EcsRamRoleCredentialsProvider(
+        deadline=LONG, runtime=Runtime(clock=clock, start_thread=Launcher())
+    )
+    old = fake_credentials(1, clock, LIFE)
+    provider._cache = build_cache(
+        ScriptedSource(old, CredentialsError("no more")),
+        clock,
+        start_thread=lambda work: not work(),
+    )
+    provider._cache.refresh()
+    clock.advance(LIFE - 60.0)
+    with pytest.raises(CredentialsError):
+        provider._cache.refresh()  # the attempt after which nobody waits
+    clock.advance(59.0)
+    assert provider.get_credentials() is old
+    clock.advance(1.0)
+    assert old.is_expired()
+    calls: dict[str, Callable[[], object]] = {
+        "get_credentials": provider.get_credentials,
+        "get_credentials_nowait": provider.get_credentials_nowait,
+        "async": lambda: asyncio.run(provider.get_credentials_async()),
+    }
+    with pytest.raises(CredentialsError):
+        calls[call]()
+
+
+def test_who_waits_for_the_first_attempt() -> None:
+    life = Lifetime(0.0, 7200.0)
+    before = life.opens_at - 1.0
+    assert not waits_for_first_attempt(life.close_at, life, before)
+    assert waits_for_first_attempt(life.close_at + 0.1, life, before)
+    assert waits_for_first_attempt(life.expires_at - 0.1, life, before)
+    assert not waits_for_first_attempt(life.expires_at, life, before)
+    assert not waits_for_first_attempt(life.expires_at - 0.1, life, life.opens_at)
+
+
+# What a state remembers.
+
+
+def test_failures_are_counted_until_a_success(clock: MovableClock) -> None:
+    first = fake_credentials(1, clock)
+    error = CredentialsError("trouble")
+    state = State().after_failure(error, clock(), 0.5)
+    assert (state.failures, state.failed, state.failure) == (1, 1, error)
+    assert state.attempted_at == clock()
+    state = state.after_success(first, 1, clock(), 0.5).after_failure(error, clock() + 1.0, 0.5)
+    assert (state.failures, state.failed, state.rotations) == (1, 2, 1)
+    assert state.attempted_at == clock() + 1.0
+    state = state.after_success(first, 2, clock() + 2.0, 0.5)
+    assert (state.failures, state.failed, state.failure) == (0, 2, None)
+    assert (state.fetches, state.rotations, state.attempted_at) == (2, 1, clock() + 2.0)
+    state = state.after_success(fake_credentials(2, clock), 3, clock() + 3.0, 0.5)
+    assert (state.failed, state.rotations) == (2, 2)
+
+
+def test_credentials_that_are_confirmed_are_the_ones_of_the_last_answer(
+    clock: MovableClock,
+) -> None:
+    first, again = fake_credentials(1, clock), fake_credentials(1, clock, life=21700.0)
+    state = State().after_success(first, 1, clock(), 0.5).after_success(again, 2, clock(), 0.5)
+    assert state.credentials is again
+    assert state.expires_at == clock() + 21700.0
+
+
+def test_a_role_that_is_gone_ends_refused_credentials_and_keeps_the_counts(
+    clock: MovableClock,
+) -> None:
+    state = State().after_begin().after_success(fake_credentials(1, clock), 1, clock(), 0.5)
+    state = state.after_failure(CredentialsError("trouble"), clock(), 0.5)
+    state = state.after_refusal(clock())
+    assert state.is_withheld
+    over = state.after_failure(NoRoleAttachedError("no role"), clock() + 5.0, 0.5)
+    assert over.credentials is None
+    assert over.life is None
+    assert (over.begun, over.fetches, over.rotations, over.failed) == (1, 1, 1, 2)
+    assert (over.failures, over.attempted_at) == (2, clock() + 5.0)
+    # With nothing to serve, it asks again within 10 s, not within a quarter of a life.
+    assert over.ask_at <= clock() + 15.0
+
+
+def test_refused_credentials_that_are_not_replaced_are_served(clock: MovableClock) -> None:
+    first = fake_credentials(1, clock)
+    state = State().after_success(first, 1, clock(), 0.5).after_refusal(clock())
+    kept = state.after_failure(CredentialsError("trouble"), clock(), 0.5)
+    assert (kept.is_withheld, kept.is_refused) == (False, True)
+    confirmed = state.after_success(first, state.refused_after + 1, clock(), 0.5)
+    assert (confirmed.is_withheld, confirmed.is_refused) == (False, False)
+
+
+def test_a_forked_child_counts_from_zero(clock: MovableClock) -> None:
+    state = State().after_begin().after_success(fake_credentials(1, clock), 1, clock(), 0.5)
+    child = state.after_refusal(clock()).after_fork(clock(), 0.5)
+    assert (child.begun, child.fetches, child.rotations, child.failed) == (0, 0, 0, 0)
+    assert child.refused_after == 0
+
+
+# Health.
+
+
+def test_what_a_health_check_says(clock: MovableClock) -> None:
+    first, error = fake_credentials(1, clock, LIFE), CredentialsError("Trouble.")
+    cold = State()
+    fine = cold.after_success(first, 1, clock(), 0.5)
+    failing = fine.after_failure(error, clock(), 0.5)
+    refused = fine.after_refusal(clock()).after_failure(error, clock(), 0.5)
+    valid = "The credentials are valid for another 3600 s."
+    assert health_of(cold, clock()) == Health(
+        False, "not-started", "Nothing has been fetched yet.", 0.0
+    )
+    assert health_of(fine, clock()) == Health(True, "ok", valid, LIFE)
+    assert health_of(failing, clock()) == Health(
+        True, "failing", f"{valid} The last fetch failed: Trouble.", LIFE
+    )
+    assert health_of(refused, clock()) == Health(
+        False,
+        "refused",
+        "A service refused the credentials, and they were not replaced. "
+        "The last fetch failed: Trouble.",
+        LIFE,
+    )
+    assert health_of(fine, clock() + LIFE) == Health(
+        False,
+        "no-credentials",
+        "The credentials have expired, and no new ones were requested yet.",
+        0.0,
+    )
+    assert health_of(cold.after_failure(error, clock(), 0.5), clock()) == Health(
+        False, "no-credentials", "The last fetch failed: Trouble.", 0.0
+    )
+
+
+def test_a_health_check_in_a_coroutine_reports_a_failure(ecs_metadata: FakeMetadataServer) -> None:
+    ecs_metadata.detach()
+    found = asyncio.run(EcsRamRoleCredentialsProvider(deadline=LONG).check_health_async())
+    assert found.condition == "no-credentials"
+
+
+def test_a_status_reports_refusals_and_failures(
+    ecs_metadata: FakeMetadataServer, clock: MovableClock
+) -> None:
+    provider = EcsRamRoleCredentialsProvider(deadline=LONG, runtime=Runtime(clock=clock))
+    provider.invalidate(provider.get_credentials())
+    ecs_metadata.fail(403)
+    provider.get_credentials()
+    assert (provider.status().is_refused, provider.status().failed) == (True, 1)
+
+
+# Launching a fetch.
+
+
+def test_a_second_launch_is_the_last() -> None:
+    launcher, done = Launcher(), []
+    flight: Flight[None] = Flight(done.append)
+    flight.launch(lambda _: True)  # a thread that never runs
+    flight.launch_again(launcher)
+    flight.launch_again(launcher)
+    assert len(launcher.waiting) == 1
+    launcher.run_all()
+    assert done == [flight]
+
+
+def test_nothing_is_launched_again_once_a_thread_has_begun() -> None:
+    launcher, done = Launcher(), []
+    flight: Flight[None] = Flight(done.append)
+    flight.run()
+    flight.launch_again(launcher)
+    assert not launcher.waiting
+
+
+def test_the_threads_of_a_fetch_do_not_keep_the_process(
+    ecs_metadata: FakeMetadataServer,
+) -> None:
+    kinds: set[bool] = set()
+    provider = EcsRamRoleCredentialsProvider(deadline=LONG)
+    provider.on_rotation(lambda _: kinds.add(threading.current_thread().daemon))
+    provider.refresh()
+    with provider.polling():
+        (poller,) = [one for one in threading.enumerate() if one.name == "ecs-role-creds-poller"]
+        kinds.add(poller.daemon)
+    assert kinds == {True}
+
+
+def waiting_cache(clock: MovableClock, launcher: Launcher) -> tuple[CredentialsCache, Credentials]:
+    """A cache whose credentials are valid, and due for a refresh."""
+    first = fake_credentials(1, clock, LIFE)
+    cache = build_cache(ScriptedSource(first), clock, deadline=LONG, start_thread=launcher)
+    refreshing = threading.Thread(target=cache.refresh)
+    refreshing.start()
+    while refreshing.is_alive():
+        launcher.run_all()
+    clock.advance(LIFE - 900.0)
+    return cache, first
+
+
+def test_one_thread_is_started_for_calls_that_do_not_wait(clock: MovableClock) -> None:
+    launcher = Launcher()
+    cache, first = waiting_cache(clock, launcher)
+    assert cache.get_nowait() is first
+    assert cache.get_nowait() is first
+    assert len(launcher.waiting) == 1
+    launcher.run_all()
+    cache.start_if_due()  # not due any more
+    assert not launcher.waiting
+    clock.advance(600.0)
+    cache.start_if_due()
+    assert len(launcher.waiting) == 1
+
+
+def test_a_thread_that_cannot_be_started_is_tried_again(clock: MovableClock) -> None:
+    launcher = Launcher()
+    cache, first = waiting_cache(clock, launcher)
+    launcher.is_shut_down = True
+    assert cache.get_nowait() is first
+    launcher.is_shut_down = False
+    assert cache.get_nowait() is first
+    assert len(launcher.waiting) == 1
+
+
+def test_after_a_fork_a_fetch_can_be_started_without_waiting(clock: MovableClock) -> None:
+    launcher = Launcher()
+    cache, _ = waiting_cache(clock, launcher)
+    cache.start_if_due()
+    launcher.waiting.clear()  # that thread is the parent's
+    cache.reset_after_fork()
+    clock.advance(600.0)
+    cache.start_if_due()
+    assert len(launcher.waiting) == 1
+
+
+def test_a_refusal_does_not_end_the_fetch_in_progress(clock: MovableClock) -> None:
+    launcher = Launcher()
+    cache, first = waiting_cache(clock, launcher)
+    cache.get()  # begins a fetch in the background
+    flight = cache.latest().flight
+    assert flight is not None
+    cache.invalidate(first)
+    assert cache.latest().flight is flight
+
+
+class Importing(ScriptedSource):
+    """A source whose HTTP client is being imported."""
+
+    def __init__(self, *outcomes: Credentials) -> None:
+        super().__init__(*outcomes)
+        self.imported: Flight[bool] | None = Flight(lambda _: None)
+
+    def pending_import(self) -> Flight[bool] | None:  # type: ignore[override]
+        return self.imported
+
+
+def test_whether_the_import_has_ended(clock: MovableClock) -> None:
+    source = Importing(fake_credentials(1, clock))
+    cache = build_cache(source, clock)
+    assert not cache.import_http_client()
+    assert source.imported is not None
+    source.imported.finish(True)
+    assert cache.import_http_client()
+    source.imported = None
+    assert cache.import_http_client()
+
+
+# Errors.
+
+
+def test_an_import_that_fails_is_told_of(clock: MovableClock) -> None:
+    cache = build_cache(ScriptedSource(ImportError("No module named 'idna'")), clock)
+    with pytest.raises(CredentialsError, match="Cannot import the HTTP client: No module named"):
+        cache.get()
+
+
+def with_frames(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+def test_no_error_of_a_chain_keeps_its_frames() -> None:
+    first, cause, context = (with_frames(ValueError(str(one))) for one in range(3))
+    last = with_frames(ValueError("last"))
+    first.__cause__, first.__context__ = cause, context
+    context.__cause__, last.__context__ = last, first  # a circle
+    last.__cause__ = cause
+    _without_frames(first)
+    assert [one.__traceback__ for one in (first, cause, context, last)] == [None] * 4
+
+
+def test_refused_arguments_are_named(ecs_metadata: FakeMetadataServer) -> None:
+    provider = EcsRamRoleCredentialsProvider()
+    with pytest.raises(TypeError, match="not str"):
+        provider.invalidate("STS.FAKE")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not int"):
+        provider.on_rotation(7)  # type: ignore[arg-type]
+
+
+def test_a_fetch_has_a_number_of_requests(ecs_metadata: FakeMetadataServer) -> None:
+    client = RetryingClient(ecs_metadata.endpoint, sleep=lambda _: None)
+    limits = Limits(client._clock() + LONG)
+    limits.requests_left = 3
+    ecs_metadata.fail(500, times=2)
+    client.send("GET", "/latest/api/token", {}, limits)
+    assert (limits.requests_left, len(ecs_metadata.requests)) == (0, 3)
+    with pytest.raises(MetadataServiceError, match=r"Gave up after 12 requests.*Check what is"):
+        client.send("GET", "/latest/api/token", {}, limits)
+    assert len(ecs_metadata.requests) == 3
+
+
+def test_pauses_double(ecs_metadata: FakeMetadataServer) -> None:
+    pauses: list[float] = []
+    client = RetryingClient(ecs_metadata.endpoint, sleep=pauses.append, random=lambda: 0.5)
+    ecs_metadata.fail(500)
+    with pytest.raises(MetadataServiceError):
+        client.send("GET", "/latest/api/token", {}, Limits(client._clock() + LONG))
+    assert pauses == pytest.approx([0.1, 0.2])
+
+
+# Polling.
+
+
+def test_a_poller_sleeps_until_the_next_request(clock: MovableClock) -> None:
+    cache = build_cache(ScriptedSource(fake_credentials(1, clock, LIFE)), clock)
+    nap = PollingSwitch(cache, clock).fetch_if_due()
+    assert nap == cache.latest().state.ask_at - clock()
+    assert nap > 0
+
+
+def test_a_defect_does_not_end_a_poller(
+    clock: MovableClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(ScriptedSource):
+        def pending_import(self) -> None:
+            raise ZeroDivisionError
+
+    switch = PollingSwitch(build_cache(Broken(), clock), clock)
+    assert switch.fetch_if_due() == MAX_NAP
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == "A poller met an unexpected error. Please report this"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+def test_a_signal_that_is_set_does_not_wait() -> None:
+    signal = StopSignal()
+    assert signal.is_set is False
+    signal.set()
+    assert signal.is_set is True
+    assert signal.wait(LONG) is True
+    assert signal.wait(LONG) is True
+
+
+def test_waiting_in_a_coroutine_goes_on_for_as_long_as_was_said(
+    ecs_metadata: FakeMetadataServer,
+) -> None:
+    ecs_metadata.fail(403, times=1)
+    provider = EcsRamRoleCredentialsProvider(deadline=LONG)
+    credentials = asyncio.run(provider.wait_async(LONG))
+    assert ecs_metadata.is_valid(credentials)
+
+
+# Callbacks.
+
+
+def test_an_audience_forgets_callbacks_that_are_gone(clock: MovableClock) -> None:
+    audience, callbacks, heard = Audience(), RotationCallbacks(), []
+    callbacks.add(heard.append)
+    audience.add(callbacks)
+    first = fake_credentials(1, clock)
+    audience.call(first)
+    assert heard == [first]
+    del callbacks
+    gc.collect()
+    assert not audience._members
+
+
+def test_leaving_in_a_callback_leaves_on_the_main_thread_only(clock: MovableClock) -> None:
+    callbacks = RotationCallbacks()
+
+    def leave(_: Credentials) -> None:
+        raise SystemExit(3)
+
+    callbacks.add(leave)
+    with pytest.raises(SystemExit) as left:
+        callbacks.call(fake_credentials(1, clock))
+    assert left.value.code == 3
+
+
+def test_no_answer_is_an_error_of_its_own() -> None:
+    """The port is closed, so that the answer is certain and at once."""
+    with FakeMetadataServer() as server:
+        endpoint = server.endpoint
+    client = RetryingClient(endpoint, sleep=lambda _: None)
+    with pytest.raises(MetadataUnreachableError, match="check that no firewall"):
+        client.send("GET", "/latest/api/token", {}, Limits(client._clock() + LONG))
