@@ -147,7 +147,7 @@ def faults_beyond(scale: Scale) -> Section:
         "Faults that outlast the credentials",
         f"The same with {NEARLY_OVER:g} s of life left; the fault lasts {lasts:g} s, or until a "
         "caller has an error. After their end callers wait for one attempt, for the deadline of "
-        f"2 s at the most, and get its error; later ones get it at once. {WHAT}",
+        f"at most 2 s, and get its error; later ones get it at once. {WHAT}",
         [
             "the service is / does",
             "calls",

@@ -461,8 +461,8 @@ def outage(scale: Scale) -> Section:
         "credentials are valid for another 590 s; 64 threads call every 5 ms. Time-outs: oss2 1 s "
         "with one try (by default 10 s with three), the callback of botocore 1 s, everybody else "
         "their defaults. By their design alibabacloud_credentials has everybody wait in the last "
-        "15 minutes, botocore in the last 10, oss2 from 85 % of the life on. Whoever waited as "
-        "long as the outage would have waited longer in a longer one.",
+        "15 minutes, botocore in the last 10, oss2 from 85 % of the life on. A call that waited as "
+        "long as the outage lasted would wait longer in a longer outage.",
         ["", "longest call", "calls", "failed"],
         rows,
         Bars(longest, "ms, longest call"),

@@ -25,9 +25,6 @@ SKIPPED = {
 }
 """This check and its test, and pages that are made from the output of a program."""
 
-NOT_YET_REWRITTEN = ROOT / "tests" / "docs" / "not_yet_rewritten.txt"
-"""Files whose turns are counted but not reported. It only gets shorter."""
-
 TURNS = {
     r"by and by": "later",
     r"should (?:this|it|that) (?:last|happen)": "if this continues",
@@ -121,19 +118,15 @@ def files() -> Iterator[Path]:
 
 
 def main() -> int:
-    pending = set(NOT_YET_REWRITTEN.read_text(encoding="utf-8").split())
     texts = {
         path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files()
     }
     pages = {name: text for name, text in texts.items() if name.endswith(".md")}
     found = [(name, one) for name, text in texts.items() for one in findings(text)]
     found += proselint_findings(pages)
-    reported = sorted(one for one in found if one[0] not in pending)
-    for name, (line, turn, instead) in reported:
+    for name, (line, turn, instead) in sorted(found):
         print(f"{name}:{line}: {turn!r}; write: {instead}")
-    if left := len(found) - len(reported):
-        print(f"{left} turns in {len(pending)} files of {NOT_YET_REWRITTEN.name} remain")
-    return 1 if reported else 0
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def write_page(packages: list[Package], planted: int, found: int) -> None:
     lines = sum(one.lines for one in packages)
     alarms = sum(len(one.findings) for one in packages)
     rows = "\n".join(
-        f"| {one.name} | {one.lines:,} | {len(one.findings)} | {one.seconds:.1f} s |"
+        f"| `{one.name}` | {one.lines:,} | {len(one.findings)} | {one.seconds:.1f} s |"
         for one in packages
     )
     listed = "\n".join(
