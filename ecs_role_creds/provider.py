@@ -114,7 +114,7 @@ class Runtime(NamedTuple):
         wall_clock: Returns the instance's time of day, as an aware datetime. It is used if the
             service sends no ``Date`` header.
         sleep: Waits for a number of seconds: between two attempts of a request, and in
-            :meth:`~EcsRamRoleCredentialsProvider.wait`.
+            :meth:`~ecs_role_creds.EcsRamRoleCredentialsProvider.wait`.
         random: Returns a random number from [0, 1), for jitter.
         session: The HTTP session; ``None``: one that uses no proxy, cookie or ``.netrc``.
         start_thread: Runs a function on another thread. Returns ``False`` if it cannot start one.
