@@ -24,6 +24,10 @@ class FakeMetadataServer(LoopbackServer, FakeMetadataService):
     ends its threads. Several may run at once. All methods may be called from any thread. A forked
     child closes its copies of the sockets.
 
+    Methods that inject a fault have the arguments ``times``, the number of requests, and ``on``,
+    the kind of requests: ``"token"``, ``"role"``, ``"document"`` or ``"other"``. Faults combine: a
+    delay and a failure make a delayed failure.
+
     >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
     >>> with FakeMetadataServer("app-role") as metadata:
     ...     provider = EcsRamRoleCredentialsProvider(endpoint=metadata.endpoint)

@@ -66,6 +66,10 @@ class FakeOss(OssFaults, LoopbackServer):
     The bucket is the first part of the path, as in the requests of clients to an IP address. The
     error of an operation that is not faked is ``NotImplemented``.
 
+    Methods that inject a fault have the arguments ``times``, the number of requests, and ``on``,
+    the kind of requests: the name of an operation, such as ``"get-object"`` or ``"upload-part"``. A
+    request that fails is not carried out; a request that is delayed is.
+
     >>> import oss2
     >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
     >>> with FakeOss(ecs_metadata, ["photos"]) as oss:
