@@ -1,9 +1,9 @@
 """Credentials of an ECS instance's RAM role, for applications on Alibaba Cloud.
 
     >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
-    >>> provider = EcsRamRoleCredentialsProvider()     # asks nothing yet
+    >>> provider = EcsRamRoleCredentialsProvider()  # sends no request yet
 
-Pass the provider to a client SDK (``oss2.ProviderAuthV4(provider)``), or ask it yourself with
+Pass the provider to a client SDK (``oss2.ProviderAuthV4(provider)``), or call
 ``provider.get_credentials()``.
 """
 

@@ -1,4 +1,4 @@
-"""What providers with equal settings share: the credentials, and the single flight of the next."""
+"""The cached credentials and the fetch in progress, which providers with equal settings share."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ecs_role_creds.schedule import MIN_PAUSE
 from ecs_role_creds.state import Outcome, Record, State
 
 FETCH_SHARE = 0.95
-"""The share of the deadline that a fetch may take, so that waiting callers get its own error and
-not only a time-out."""
+"""The share of the deadline that a fetch may take. It is less than 1, so that waiting callers get
+the error of the fetch and not only a timeout."""
 
 LAUNCH_GRACE = 0.2
-"""Seconds after which a waiting caller launches a flight again that no thread has begun: the caller
-that should have launched it, or the thread that should run it, was interrupted and is waiting."""
+"""Seconds after which a waiting caller launches a flight again if no thread has begun it. The
+thread that should have launched or run it was interrupted, and may itself wait for it."""
 
 _T = TypeVar("_T")
 
 Steps = Generator[tuple[Flight[Any], float], Any, _T]
-"""A call, step by step: it yields a flight and a time-out, and is sent the flight's outcome. So it
-is written once, and runs on a thread or in an event loop."""
+"""A call, step by step: it yields a flight and a timeout, and is sent the flight's outcome. Written
+once, it runs on a thread or in an event loop."""
 
 
 class Source(Protocol):
@@ -41,34 +41,34 @@ class Source(Protocol):
 
     @property
     def mode(self) -> str | None:
-        """How the service was last asked, for the status."""
+        """The mode that was last used, for the status."""
 
     def pending_import(self) -> Flight[bool] | None:
-        """Return the import that has to be finished before the first fetch."""
+        """Return the import that must end before the first fetch; ``None`` if it has."""
 
     def fetch(self, until: float) -> Credentials:
-        """Get credentials by a reading of the clock; raises :class:`CredentialsError`."""
+        """Fetch, before the clock reads ``until``; raises :class:`CredentialsError`."""
         ...
 
     def take_warning(self) -> str | None:
-        """Return what the last fetch found worth a warning, once."""
+        """Return the warning of the last fetch, once; ``None`` if there is none."""
 
     def forget_connections(self) -> None:
-        """Leave connections to the parent process, in a forked child."""
+        """Forget the parent's connections, in a forked child."""
 
 
 class CredentialsCache:
     """Keeps one role's credentials fresh for any number of providers, threads and coroutines.
 
-    There is no lock: every change replaces :attr:`record` by compare-and-set, so the cache may be
-    used in signal handlers, finalizers and log handlers, and a process may fork at any moment.
+    There is no lock: every change replaces :attr:`record` by compare-and-set. So the cache may be
+    used in signal handlers, finalizers and log handlers, and the process may fork at any moment.
 
     Args:
         source: Where credentials come from.
-        deadline: Seconds that callers wait for the source, where they have to.
+        deadline: The maximum number of seconds that a caller waits for the source.
         on_landing: Called after every fetch.
-        clock: Reads seconds.
-        random: Draws from [0, 1).
+        clock: Returns seconds.
+        random: Returns a random number from [0, 1).
         start_thread: Runs a function on another thread; returns ``False`` if none can be started.
     """
 
@@ -98,19 +98,19 @@ class CredentialsCache:
         """Return credentials that are valid now.
 
         Raises:
-            CredentialsError: There are none, and the service gave none.
+            CredentialsError: There are none, and the service returned none in time.
         """
         return _run(self._get(can_block=True))
 
     async def get_async(self) -> Credentials:
-        """The same, without blocking the event loop."""
+        """Like :meth:`get`, without blocking the event loop."""
         return await _run_async(self._get(can_block=False))
 
     def get_nowait(self) -> Credentials:
         """Return the cached credentials, and start a fetch in the background if one is due.
 
         Raises:
-            CredentialsError: There are no valid ones at this moment.
+            CredentialsError: There are no valid credentials at this moment.
         """
         self.start_if_due()
         state = self.latest().state
@@ -132,11 +132,11 @@ class CredentialsCache:
         return _run(self._refresh(can_block=True))
 
     async def refresh_async(self) -> Credentials:
-        """The same, without blocking the event loop."""
+        """Like :meth:`refresh`, without blocking the event loop."""
         return await _run_async(self._refresh(can_block=False))
 
     def invalidate(self, refused: Credentials) -> None:
-        """Fetch at the next call, because a service refused these credentials.
+        """Record that a service refused these credentials: the next call fetches.
 
         Nothing happens if they are no longer the cached ones, or if the metadata service has just
         confirmed them.
@@ -150,7 +150,7 @@ class CredentialsCache:
                 return
 
     def start_if_due(self) -> None:
-        """Begin a fetch in the background if it is time to; does not wait."""
+        """Start a fetch in the background if one is due. Does not wait."""
         record = self._without_lost_flight()
         if record.flight is not None or not record.state.is_due(self._clock()):
             return
@@ -169,10 +169,10 @@ class CredentialsCache:
             self._starting.clear()
 
     def ask_if_due(self) -> float:
-        """Fetch on this thread if it is time to; a poller calls this again and again.
+        """Fetch on this thread if a fetch is due. A poller calls this repeatedly.
 
         Returns:
-            The clock's reading at which it will be time again.
+            The clock's reading at which the next fetch is due.
         """
         self.import_http_client(IMPORT_LIMIT)
         _, flight = self._join_if_due()
@@ -186,7 +186,7 @@ class CredentialsCache:
         return self.latest().state.ask_at
 
     def import_http_client(self, timeout: float = 0.0) -> bool:
-        """Import what a fetch needs; returns whether that is done after ``timeout`` seconds."""
+        """Import the HTTP client. Returns whether that has ended within ``timeout`` seconds."""
         pending = self._source.pending_import()
         return pending is None or pending.wait(timeout) is not None
 
@@ -200,7 +200,7 @@ class CredentialsCache:
 
     @property
     def mode(self) -> str | None:
-        """How the service was last asked: ``"hardening"`` or ``"normal"``."""
+        """The mode that was last used: ``"hardening"`` or ``"normal"``."""
         return self._source.mode
 
     @property
@@ -209,7 +209,7 @@ class CredentialsCache:
         return self.latest().flight is not None
 
     def reset_after_fork(self) -> None:
-        """In a forked child: keep the credentials, and leave everything else to the parent."""
+        """In a forked child: keep the credentials, and forget connections and the fetch."""
         while not self._leave_to_parent(self.latest()):
             pass
 
@@ -306,7 +306,7 @@ class CredentialsCache:
         outcome = yield flight, give_up_at - self._clock()
         return outcome
 
-    # The flight.
+    # The fetch: begin it, launch it, store its outcome.
 
     def _join_if_due(self) -> tuple[Record, Flight[Outcome] | None]:
         """Return the record and its fetch, after beginning one if it is due."""
@@ -352,7 +352,7 @@ class CredentialsCache:
         return True
 
     def _launch(self, flight: Flight[Outcome], *, can_block: bool) -> None:
-        """Run a fetch on another thread; on this one, if there is no other and it may wait."""
+        """Run a fetch on another thread. If none can be started: here, if it may block."""
         if flight.launch(self._start_thread):
             return
         if can_block:
@@ -367,14 +367,14 @@ class CredentialsCache:
             )
 
     def _fetch(self, flight: Flight[Outcome]) -> None:
-        """Fetch, and land with the outcome, whatever it is."""
+        """Fetch, and land with the outcome: credentials or any error."""
         outcome: Outcome
         try:
             outcome = self._source.fetch(flight.started_at + FETCH_SHARE * self._deadline)
         except CredentialsError as error:
             outcome = _without_frames(error)
         except BaseException as error:
-            # A defect, or this thread is being killed: those who wait have to hear of it.
+            # A bug, or this thread is being killed: waiting callers must get an outcome.
             self._land(flight, _unexpected(error))
             if isinstance(error, Exception):
                 return
@@ -382,7 +382,7 @@ class CredentialsCache:
         self._land(flight, outcome)
 
     def _land(self, flight: Flight[Outcome], outcome: Outcome) -> None:
-        """Take in the outcome, wake those who wait for it, then report it to the application."""
+        """Store the outcome, wake the waiting callers, then report it to the application."""
         draw = self._random()
         while True:
             record, now = self.latest(), self._clock()
@@ -403,7 +403,7 @@ class CredentialsCache:
         self._report(before, after, outcome, now)
 
     def _report(self, before: State, after: State, outcome: Outcome, now: float) -> None:
-        """Write log records and call back. The fetch is over: handlers may use the provider."""
+        """Write log records and run callbacks. They may use the provider: the fetch has ended."""
         warning = self._source.take_warning()
         if warning is not None:
             log(logging.WARNING, "%s", warning)
@@ -486,7 +486,7 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 
 def _without_frames(error: _Error) -> _Error:
-    """Drop the tracebacks of an error and its causes: their frames still show the secrets."""
+    """Remove the tracebacks of an error and its causes: their frames contain secrets."""
     links: list[BaseException | None] = [error]
     seen: set[int] = set()
     while links:

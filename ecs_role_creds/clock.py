@@ -1,4 +1,4 @@
-"""The clocks and the randomness used by default; whatever uses one takes it as an argument."""
+"""The default clocks and random numbers. Code that needs one takes it as an argument."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import datetime, timezone
 from functools import partial
 
 Clock = Callable[[], float]
-"""Seconds since some fixed moment; never set back."""
+"""Returns seconds since a fixed moment; never goes back."""
 
 WallClock = Callable[[], datetime]
-"""The time of day, as an aware UTC datetime."""
+"""Returns the time of day, as an aware UTC datetime."""
 
-# Credentials go on ageing while the instance is suspended or hibernates, and time.monotonic()
-# stands still then on Linux. CLOCK_BOOTTIME does not, and no one can set it.
+# While the instance is suspended or hibernates, time.monotonic() stops on Linux, but credentials
+# still expire. CLOCK_BOOTTIME counts that time, and cannot be set.
 boottime: Clock = (
     partial(time.clock_gettime, time.CLOCK_BOOTTIME)
     if hasattr(time, "CLOCK_BOOTTIME")
@@ -24,10 +24,10 @@ boottime: Clock = (
 
 
 def utc_now() -> datetime:
-    """The instance's own idea of the time of day."""
+    """Return the instance's time of day."""
     return datetime.now(timezone.utc)
 
 
-# Not the module's shared generator: an application that seeds it on every machine, for the sake of
-# reproducible results, would have all of them ask in step.
+# Not the shared generator of the random module: if an application seeds it with the same value on
+# every machine, all of them would send their requests at the same times.
 draw: Callable[[], float] = random.SystemRandom().random

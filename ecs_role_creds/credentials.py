@@ -11,33 +11,35 @@ _FIELDS = ("access_key_id", "access_key_secret", "security_token", "expiration",
 
 
 class Credentials:
-    """The credentials of an instance RAM role, as one snapshot: all parts belong to one token.
+    """The STS credentials of an instance RAM role, as one snapshot: all parts belong to one token.
 
-    Client SDKs read credentials in two ways, and this class serves both: attributes
-    (``access_key_id``, ...; alibabacloud-oss-v2 and the ``alibabacloud_*`` product SDKs) and
-    getters (``get_access_key_id()``, ...; oss2 and alibabacloud-credentials).
+    Client SDKs read credentials in two ways, and this class supports both: attributes such as
+    ``access_key_id`` (alibabacloud-oss-v2 and the ``alibabacloud_*`` product SDKs), and getters
+    such as ``get_access_key_id()`` (oss2 and alibabacloud-credentials).
 
-        >>> from ecs_role_creds import get_credentials
-        >>> credentials = get_credentials()
-        >>> credentials.access_key_id.startswith("STS."), credentials.role_name
-        (True, 'app-role')
-        >>> credentials.expires_in() > 3600               # seconds
-        True
+    The object is immutable. No secret appears in ``repr()``, ``str()``, ``format()``, ``vars()`` or
+    logs. Copying returns the object itself. Pickling raises ``TypeError``.
 
-    Immutable. No part of it appears in ``repr()``, ``str()``, ``format()``, ``vars()`` or logs;
-    copying returns the object itself; pickling is refused.
+    >>> from ecs_role_creds import get_credentials
+    >>> credentials = get_credentials()
+    >>> credentials.access_key_id[:4], credentials.role_name
+    ('STS.', 'app-role')
+    >>> credentials
+    <Credentials of role 'app-role', expiring ..., secrets not shown>
 
     Args:
-        access_key_id: The AccessKey id; it starts with ``STS.``.
+        access_key_id: The AccessKey id. It starts with ``STS.``.
         access_key_secret: The AccessKey secret.
-        security_token: The STS security token, sent together with the other two.
-        expiration: When they expire by the service's clock, as an aware datetime. Stored in UTC.
-        role_name: The RAM role they belong to.
-        expires_at: The same time on ``clock``. By default it is calculated from ``expiration`` and
-            the instance's time of day.
-        clock: The clock that ``expires_in()`` reads, in seconds.
+        security_token: The STS security token, which is sent with the other two.
+        expiration: When the credentials expire, by the service's clock: an aware datetime. It is
+            stored in UTC.
+        role_name: The RAM role of the credentials.
+        expires_at: The same time as a reading of ``clock``. By default it is calculated from
+            ``expiration`` and the instance's time of day.
+        clock: A function that returns seconds, for ``expires_in()``.
 
     Raises:
+        TypeError: ``expiration`` is not a datetime.
         ValueError: ``expiration`` has no time zone.
     """
 
@@ -50,7 +52,9 @@ class Credentials:
     role_name: str | None
 
     type = "sts"
+    """The kind of credentials, for clients that read it."""
     provider_name = "ecs_ram_role"
+    """The source of the credentials, for clients that read it."""
 
     def __init__(
         self,
@@ -63,9 +67,13 @@ class Credentials:
         expires_at: float | None = None,
         clock: Clock = boottime,
     ) -> None:
+        if not isinstance(expiration, datetime):
+            raise TypeError(
+                f"expiration takes an aware datetime, in UTC, not {type(expiration).__name__}"
+            )
         if expiration.tzinfo is None:
             raise ValueError("expiration has no time zone; pass an aware datetime, in UTC")
-        # It is printed with a Z, here and by client SDKs.
+        # This class and client SDKs print it with a Z.
         expiration = expiration.astimezone(timezone.utc)
         if expires_at is None:
             expires_at = clock() + (expiration - utc_now()) / timedelta(seconds=1)
@@ -76,41 +84,87 @@ class Credentials:
         object.__setattr__(self, "_expires_at", expires_at)
 
     def expires_in(self) -> float:
-        """Seconds until these credentials expire; 0 after that.
+        """Return the seconds until these credentials expire; 0 if they have expired.
 
-        Everything signed with them expires too, including presigned URLs. The service's clock is
-        used, not the instance's. The service sends its time in whole seconds, so the result can be
-        up to one second too small.
+        Everything that is signed with them expires too, including presigned URLs. The service's
+        clock is used, not the instance's. The service sends its time in whole seconds, so the
+        result can be up to one second too small.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> 21598 <= get_credentials().expires_in() <= 21600
+        True
         """
         left: float = self._expires_at - self._clock()  # type: ignore[attr-defined]
         return max(0.0, left)
 
     def is_expired(self) -> bool:
-        """Whether ``expires_in()`` is 0."""
+        """Return whether these credentials have expired.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> get_credentials().is_expired()
+        False
+        """
         return self.expires_in() <= 0.0
 
     def has_keys(self) -> bool:
-        """Whether there are keys to sign with; always true. alibabacloud-oss-v2 calls it."""
+        """Return ``True``: there are keys to sign with. alibabacloud-oss-v2 calls this method.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> get_credentials().has_keys()
+        True
+        """
         return True
 
     def get_access_key_id(self) -> str:
-        """``access_key_id``, for clients that call a getter."""
+        """Return ``access_key_id``, for clients that call a getter.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> get_credentials().get_access_key_id()
+        'STS.FAKE...'
+        """
         return self.access_key_id
 
     def get_access_key_secret(self) -> str:
-        """``access_key_secret``, for clients that call a getter."""
+        """Return ``access_key_secret``, for clients that call a getter.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> credentials = get_credentials()
+        >>> credentials.get_access_key_secret() == credentials.access_key_secret
+        True
+        """
         return self.access_key_secret
 
     def get_security_token(self) -> str:
-        """``security_token``, for clients that call a getter."""
+        """Return ``security_token``, for clients that call a getter.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> credentials = get_credentials()
+        >>> credentials.get_security_token() == credentials.security_token
+        True
+        """
         return self.security_token
 
     def get_provider_name(self) -> str:
-        """``provider_name``; alibabacloud-credentials calls it and sends the name."""
+        """Return ``provider_name``. alibabacloud-credentials reads it and sends it to services.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> get_credentials().get_provider_name()
+        'ecs_ram_role'
+        """
         return self.provider_name
 
     def is_same_token(self, other: Credentials) -> bool:
-        """Whether both are the same STS token: each token has its own AccessKey id."""
+        """Return whether both are the same STS token, which has its own AccessKey id.
+
+        >>> from ecs_role_creds import default_provider
+        >>> old = default_provider().get_credentials()
+        >>> issued = ecs_metadata.rotate()  # in a test
+        >>> default_provider().refresh().is_same_token(old)
+        False
+
+        Args:
+            other: The credentials to compare with.
+        """
         return self.access_key_id == other.access_key_id
 
     def _identity(self) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Single flight: one call in progress, and the callers who wait for its outcome."""
+"""Single flight: one call in progress, and the callers that wait for its outcome."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Flight(Generic[_Outcome]):
 
     Args:
         work: Makes the call, and passes the outcome to :meth:`finish`.
-        number: How many flights there have been, this one included.
-        started_at: When it begins, by the caller's clock.
+        number: The number of this flight, counted from 1.
+        started_at: When it starts, by the caller's clock.
     """
 
     __slots__ = (
@@ -94,12 +94,12 @@ class Flight(Generic[_Outcome]):
                 self._is_over = True
 
     def claim(self, thread: int = NOBODY) -> bool:
-        """Take the right to do the work, or to have nobody do it; ``False`` if it is taken."""
+        """Reserve the work for a thread, or for none; ``False`` if it is reserved already."""
         claim = [thread]
         return self._claim.setdefault("thread", claim) is claim  # atomic
 
     def drop(self) -> bool:
-        """Make sure that nobody does the work; ``False`` if a thread is doing it."""
+        """Make sure that no thread does the work; ``False`` if one is doing it."""
         self.claim()
         return self._claim["thread"] == [NOBODY] or self._is_over
 
@@ -113,16 +113,16 @@ class Flight(Generic[_Outcome]):
 
     @property
     def is_run_here(self) -> bool:
-        """Whether this thread does the work: it must not wait for itself."""
+        """Whether this thread is doing the work. It must not wait for itself."""
         return self._claim.get("thread") == [threading.get_ident()] and not self._is_over
 
     @property
     def is_from_parent(self) -> bool:
-        """Whether it began before a fork: nothing finishes it in this process."""
+        """Whether it began before a fork. Nothing finishes it in this process."""
         return self._pid != os.getpid()
 
     def finish(self, outcome: _Outcome) -> None:
-        """Give every waiter the outcome. Called once."""
+        """Pass the outcome to every waiter. Called once."""
         if not self.is_from_parent:  # there, a thread of the parent may hold the future's lock
             self._future.set_result(outcome)
 

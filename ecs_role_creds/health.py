@@ -1,4 +1,4 @@
-"""What a health check says about a provider: a pure function of its state."""
+"""The result of a health check: a pure function of the provider's state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ Condition = Literal["ok", "failing", "refused", "no-credentials", "not-started"]
 
 
 class Health(NamedTuple):
-    """The result of a health check. Holds no secret.
+    """The result of a health check. Contains no secret.
+
+    >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
+    >>> health = EcsRamRoleCredentialsProvider().check_health()
+    >>> health.is_healthy, health.condition
+    (True, 'ok')
+    >>> health.reason
+    'The credentials are valid for another ... s.'
 
         >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
         >>> found = EcsRamRoleCredentialsProvider().check_health()
@@ -18,12 +25,12 @@ class Health(NamedTuple):
         (True, 'ok')
 
     Attributes:
-        is_healthy: Whether the provider can serve credentials that are not known to be refused.
+        is_healthy: Whether the provider has valid credentials that no service has refused.
         condition: ``"ok"``; ``"failing"``: the cached credentials are valid, but the last fetch
             failed; ``"refused"``: a service refused them, and they were not replaced;
-            ``"no-credentials"``: there are no valid ones; ``"not-started"``: nothing has been
-            fetched yet.
-        reason: The same as a sentence, for people.
+            ``"no-credentials"``: there are no valid credentials; ``"not-started"``: nothing has
+            been fetched yet.
+        reason: The condition as a sentence, with the error of the last fetch, if it failed.
         expires_in: Seconds until the cached credentials expire; 0 if there are none.
     """
 
@@ -34,7 +41,7 @@ class Health(NamedTuple):
 
 
 def health_of(state: State, now: float) -> Health:
-    """Judge a state at a time."""
+    """Return the health for a state, at a time on its clock."""
     expires_in = max(0.0, state.expires_at - now)
     valid_for = f"valid for another {expires_in:.0f} s"
     failure = f"The last fetch failed: {state.failure}" if state.failure else ""

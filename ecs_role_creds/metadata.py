@@ -62,10 +62,10 @@ class MetadataClient:
     Args:
         settings: Which service, which role, which modes.
         session: The HTTP session to use; by default its own, created at the first request.
-        clock: Reads seconds, for time limits and for the credentials' expiration.
-        wall_clock: The instance's time of day, used if the service does not send its own.
+        clock: Returns seconds, for time limits and for the credentials' expiration.
+        wall_clock: Returns the instance's time of day, used if the service does not send its own.
         sleep: Waits between two attempts.
-        random: Draws from [0, 1), for the length of that wait.
+        random: Returns a random number from [0, 1), for the length of that wait.
     """
 
     def __init__(

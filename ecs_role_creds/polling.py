@@ -1,4 +1,4 @@
-"""A thread that keeps a cache fresh, with or without traffic; only on request."""
+"""A thread that refreshes a cache even if nothing requests credentials. Off by default."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ecs_role_creds.reporting import log
 from ecs_role_creds.versions import Version
 
 MAX_NAP = 60.0
-"""The longest a poller sleeps: its sleep does not advance while the instance is suspended, and the
-cache's clock does."""
+"""The maximum number of seconds that a poller sleeps. Sleep does not count the time in which the
+instance is suspended, and the cache's clock does."""
 
 
 class PollingSwitch:
-    """Starts a poller at the first request, and stops it after as many requests to stop.
+    """Starts a poller at the first :meth:`start`, and stops it after as many calls of :meth:`stop`.
 
-    The poller does not keep the switch alive: it ends when the switch is gone. Without a lock, so
-    that signal handlers and finalizers may start and stop it, too.
+    The poller does not keep the switch alive: it ends when the switch is gone. There is no lock, so
+    signal handlers and finalizers may start and stop it too.
 
     Args:
-        cache: What to keep fresh.
+        cache: The cache to refresh.
         clock: The cache's clock.
     """
 
@@ -38,7 +38,7 @@ class PollingSwitch:
 
     @property
     def is_on(self) -> bool:
-        """Whether a poller is at work, in this process."""
+        """Whether a poller is running in this process."""
         poller = self._latest().poller
         return poller is not None and poller.is_alive
 
@@ -48,12 +48,12 @@ class PollingSwitch:
         return self._latest().starts
 
     def start(self) -> None:
-        """Request polling.
+        """Start polling, or count one more start.
 
         Raises:
-            RuntimeError: No thread can be started. The request does not count then.
+            RuntimeError: No thread can be started. The call is not counted.
         """
-        # First: a child that is forked during the import could not import it any more.
+        # First, because a child that is forked during the import could no longer import it.
         self._cache.import_http_client(IMPORT_LIMIT)
         while True:
             setting = self._latest()
@@ -71,7 +71,7 @@ class PollingSwitch:
                 raise
 
     def stop(self) -> None:
-        """Withdraw one request."""
+        """Undo one :meth:`start`."""
         while True:
             setting = self._latest()
             starts = max(0, setting.starts - 1)
@@ -82,10 +82,10 @@ class PollingSwitch:
             setting.poller.stop()
 
     def fetch_if_due(self) -> float:
-        """Do a poller's work once; returns for how many seconds it may sleep."""
+        """Fetch if a fetch is due. Returns the number of seconds until the next one."""
         try:
             return self._cache.ask_if_due() - self._clock()
-        except Exception as error:  # noqa: BLE001 (nothing may end a poller)
+        except Exception as error:  # noqa: BLE001 (no error may end a poller)
             log(logging.ERROR, "A poller met an unexpected error. Please report this", error=error)
             return MAX_NAP
 
@@ -111,7 +111,7 @@ class _Setting(Version):
 
 
 class Poller:
-    """Fetches when the schedule says so, until it is stopped or its switch is gone."""
+    """Fetches when a fetch is due, until it is stopped or its switch is gone."""
 
     def __init__(self, switch: PollingSwitch) -> None:
         self._signal = signal = StopSignal()  # not self, which the switch refers to
@@ -149,7 +149,7 @@ class Poller:
         return self._signal.is_set or (self._thread.ident is not None and not self.is_alive)
 
     def stop(self) -> None:
-        """End it: at once, or after the fetch in progress. Does not wait for that."""
+        """Stop polling, after the fetch in progress, if any. Does not wait for it."""
         self._signal.set()
 
 
@@ -162,7 +162,7 @@ class StopSignal:
         self._lock.acquire()
 
     def set(self) -> None:
-        """Wake the thread that waits, now or later."""
+        """Wake the waiting thread, or the next one that waits."""
         self.is_set = True
         with contextlib.suppress(RuntimeError):  # set before
             self._lock.release()

@@ -1,9 +1,9 @@
 """Import the HTTP client, once, before the first fetch.
 
-``requests`` takes longer to import than the metadata service takes to answer, so it is imported at
-the first use and outside the deadline. It is imported on a thread of its own: a signal handler that
-interrupts a caller finds an import that goes on. A fork waits for the import, because a child would
-inherit the import locks of a thread that it does not have.
+``requests`` takes longer to import than the metadata service takes to respond, so it is imported at
+the first use, and the deadline does not include it. It is imported on its own thread, so that the
+import continues while a signal handler interrupts a caller. A fork waits for the import, because
+the child would inherit the import locks of a thread that it does not have.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ecs_role_creds.errors import CredentialsError
 from ecs_role_creds.flight import Flight, start_daemon_thread
 
 IMPORT_LIMIT = 60.0
-"""Seconds to wait for the import: 0.1 s is usual, a few where many processes start at once."""
+"""Seconds to wait for the import. 0.1 s is usual; a few seconds if many processes start at once."""
 
 FORK_LIMIT = 30.0
-"""Seconds that a fork waits for the import, in case the importing thread waits for the forking."""
+"""Seconds that a fork waits for the import. The import may wait for the thread that forks."""
 
 _TRANSPORT = "ecs_role_creds.transport"
-# What it imports, with the optional ones: the importing thread waits for their import locks.
+# The packages that it imports, including optional ones: importing them takes their import locks.
 _PACKAGES = {"requests", "urllib3", "charset_normalizer", "chardet", "idna", "certifi"}
 _PACKAGES |= {"brotli", "brotlicffi", "zstandard", "simplejson", "OpenSSL", "cryptography", "h2"}
-# Not site: it imports code of the application (sitecustomize), and the HTTP client does without.
+# Not site: it imports code of the application (sitecustomize). The HTTP client does not need it.
 _STANDARD = sys.stdlib_module_names - {"site"}
 _STANDARD_FOLDER = os.path.dirname(os.__file__) + os.sep
 
@@ -39,12 +39,11 @@ _fork_has_lock: list[bool] = []
 def pending_import() -> Flight[bool] | None:
     """Return the import that a caller has to wait for; ``None`` once the client is imported.
 
-    It runs on this thread if no other can be started. An import that fails counts as finished: the
-    fetch then tries again, and reports the error.
+    It runs on this thread if no other can be started. A failed import counts as finished: the fetch
+    tries again and reports the error.
 
     Raises:
-        CredentialsError: This call is made from inside the import, which cannot end before the
-            call does.
+        CredentialsError: The call comes from inside the import, which cannot end before the call.
     """
     if _is_imported:
         return None
@@ -67,7 +66,7 @@ def _import(flight: Flight[bool]) -> None:
     global _is_imported
     try:
         with _lock:
-            import encodings.idna  # noqa: F401 (at the first look-up of a host name)
+            import encodings.idna  # noqa: F401 (used at the first lookup of a host name)
 
             import ecs_role_creds.transport  # noqa: F401
         _is_imported = True
@@ -105,7 +104,7 @@ def _before_fork() -> None:
     while not has_lock and (left := until - time.monotonic()) > 0:
         try:
             has_lock = _lock.acquire(timeout=left)
-        except BaseException as error:  # noqa: BLE001 (of a signal handler; it stops no fork)
+        except BaseException as error:  # noqa: BLE001 (from a signal handler; it must not stop the fork)
             interruption = error
     _fork_has_lock.append(has_lock)
     if interruption is not None:

@@ -1,4 +1,4 @@
-"""The provider: what applications hold, and hand to their client SDKs."""
+"""The provider: applications build it and pass it to their client SDKs."""
 
 from __future__ import annotations
 
@@ -34,44 +34,52 @@ __all__ = [
     "get_credentials",
 ]
 
-# For ecs_role_creds.testing.redirect: every provider that is referenced somewhere (by id, because a
-# subclass may not be hashable), and the runtimes of endpoints that have another than the default.
+# For ecs_role_creds.testing.redirect: all providers that are referenced somewhere (by id, because a
+# subclass may not be hashable), and the runtimes of endpoints that do not use the default one.
 _living: WeakValueDictionary[int, EcsRamRoleCredentialsProvider] = WeakValueDictionary()
 _runtimes: dict[str, Runtime] = {}
 
 
 class EcsRamRoleCredentialsProvider:
-    """Provides the STS credentials of the ECS instance's RAM role, for as long as it is held.
+    """Fetches, caches and refreshes the STS credentials of the ECS instance's RAM role.
 
-    Pass it as it is to ``oss2.ProviderAuthV4``, to ``alibabacloud_credentials.client.Client``, and
-    to whatever else asks a provider for credentials; or call :meth:`get_credentials`.
+    Pass the provider to a client SDK, for example ``oss2.ProviderAuthV4(provider)`` or
+    ``alibabacloud_credentials.client.Client(provider=provider)``. Without a client SDK, call
+    :meth:`get_credentials` for each request.
 
-        >>> provider = EcsRamRoleCredentialsProvider()
-        >>> credentials = provider.get_credentials()
-        >>> credentials.role_name
-        'app-role'
+    >>> provider = EcsRamRoleCredentialsProvider()
+    >>> credentials = provider.get_credentials()
+    >>> credentials.role_name
+    'app-role'
 
-    Building one sends no request and starts no thread; the first call fetches. Providers with equal
-    settings share one cache, so building one for every request is cheap. Safe to use from any
-    number of threads and event loops, and after a fork. Pickles and copies as its settings: a
-    subclass with attributes of its own has to store and restore them.
+    Building a provider sends no request and starts no thread; the first call fetches. Providers
+    with equal settings share one cache, so an application may build one for every request. Every
+    method may be called from any thread, in signal handlers, and in forked children.
+
+    A copy or a pickle contains the settings only: no credentials, no callbacks, no polling, and
+    none of the attributes that a subclass adds. In another process, it fetches its own credentials.
 
     Args:
-        role_name: The role the instance must have; by default whichever it has. Else from
-            ``ALIBABA_CLOUD_ECS_METADATA``.
-        endpoint: The metadata service, ``http://HOST[:PORT]``. Else from
-            ``ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT``, else ``http://100.100.100.200``.
-        deadline: How many seconds a call waits, at most, when there are no valid credentials.
-        disable_imds_v1: Whether to rule out the normal mode. Else from
-            ``ALIBABA_CLOUD_IMDSV1_DISABLED``, else ``False``: it is then used where the service
-            does not offer the security hardening mode.
-        session_token_ttl: Seconds for which session tokens of that mode are asked, 1 to 21600.
-        runtime: Clock, randomness, HTTP session and threads to use instead of the real ones. A
-            provider that is given some has a cache of its own, and does not pickle.
+        role_name: The role the instance must have: its name, not its ARN. By default the
+            environment variable ``ALIBABA_CLOUD_ECS_METADATA``, or the role the instance has.
+        endpoint: The metadata service, ``http://HOST`` or ``http://HOST:PORT``. By default the
+            environment variable ``ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT``, or
+            ``http://100.100.100.200``.
+        deadline: The maximum number of seconds that a call waits for the service; more than 0, at
+            most 60. The first call of a process also imports the HTTP client, which is not counted.
+        disable_imds_v1: Whether the normal mode (IMDSv1) is disabled. By default the environment
+            variable ``ALIBABA_CLOUD_IMDSV1_DISABLED``, or ``False``. If it is not disabled, it is
+            used only if the service does not support the security hardening mode (IMDSv2).
+        session_token_ttl: The requested life of session tokens of the hardening mode, in whole
+            seconds; 1 to 21600.
+        runtime: Clock, randomness, HTTP session and threads, for tests. A provider with a runtime
+            has its own cache and cannot be pickled or copied.
 
     Raises:
-        ConfigurationError: A setting cannot be used; the message names the argument or variable.
+        ConfigurationError: A setting has an invalid value. The message names the argument or
+            environment variable.
         MetadataDisabledError: ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` is ``true``.
+        TypeError: ``runtime`` is not a :class:`~ecs_role_creds.provider.Runtime`.
     """
 
     def __init__(
@@ -84,6 +92,8 @@ class EcsRamRoleCredentialsProvider:
         session_token_ttl: int = MAX_SESSION_TOKEN_TTL,
         runtime: Runtime | None = None,
     ) -> None:
+        if runtime is not None and not isinstance(runtime, Runtime):
+            raise TypeError(f"runtime takes a Runtime, not {_kind_of(runtime)}")
         settings = Settings.resolve(
             role_name,
             endpoint=endpoint,
@@ -110,7 +120,7 @@ class EcsRamRoleCredentialsProvider:
         _living[id(self)] = self
 
     def _use(self, cache: CredentialsCache) -> None:
-        """Take credentials from this cache from now on."""
+        """Use this cache from now on."""
         self._cache = cache
         self._clock = self._runtime_or_default.clock
         self._polling = PollingSwitch(cache, self._clock)
@@ -119,17 +129,15 @@ class EcsRamRoleCredentialsProvider:
     def get_credentials(self) -> Credentials:
         """Return credentials that are valid now, as one immutable snapshot.
 
-        With fresh credentials this is one clock read and one comparison. Credentials that are due
-        for a refresh are refreshed in the background, and the cached ones are returned. A call
-        waits, for ``deadline`` seconds or less, only if there are no valid credentials, if a
-        service refused them (see :meth:`invalidate`), or if they are about to expire and nobody has
-        asked for new ones yet.
+        If a refresh is due, it runs in the background, and the cached credentials are returned. A
+        call waits, for at most ``deadline`` seconds, only if there are no valid credentials, if a
+        service refused them (see :meth:`invalidate`), or if they expire within a minute and no call
+        has tried to refresh them yet.
 
-            >>> provider = EcsRamRoleCredentialsProvider()
-            >>> one = provider.get_credentials()
-            >>> headers = {"x-oss-security-token": one.security_token}
-            >>> provider.get_credentials() is one          # cached
-            True
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> credentials = provider.get_credentials()
+        >>> f"valid for another {credentials.expires_in() / 3600:.1f} hours"
+        'valid for another 6.0 hours'
 
         Returns:
             The credentials. Use all parts of one snapshot together, and call again for each
@@ -137,6 +145,7 @@ class EcsRamRoleCredentialsProvider:
 
         Raises:
             CredentialsError: There are no valid credentials, and the service returned none in time.
+                The subclass tells the kind of failure.
         """
         record = self._cache.record
         clock = self._clock
@@ -145,16 +154,17 @@ class EcsRamRoleCredentialsProvider:
         return self._cache.get()
 
     async def get_credentials_async(self) -> Credentials:
-        """The same, without blocking the event loop.
+        """Like :meth:`get_credentials`, without blocking the event loop.
 
-        Cancelling a call that waits affects no other call.
+        Cancelling one call does not affect the others that wait for the same fetch.
 
-            >>> import asyncio
-            >>> async def main():
-            ...     provider = EcsRamRoleCredentialsProvider()
-            ...     return await provider.get_credentials_async()
-            >>> asyncio.run(main()).role_name
-            'app-role'
+        >>> import asyncio
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> asyncio.run(provider.get_credentials_async()).role_name
+        'app-role'
+
+        Returns:
+            The credentials.
 
         Raises:
             CredentialsError: As :meth:`get_credentials`.
@@ -166,19 +176,22 @@ class EcsRamRoleCredentialsProvider:
         return await self._cache.get_async()
 
     def get_credentials_nowait(self) -> Credentials:
-        """Return the cached credentials; never wait.
+        """Return the cached credentials, without waiting.
 
         For code that runs in an event loop but cannot await, such as the signer of an asyncio
-        client. A refresh that is due is started in the background.
+        client. If a refresh is due, it is started in the background.
 
-            >>> provider = EcsRamRoleCredentialsProvider()
-            >>> credentials = provider.wait(60)
-            >>> provider.get_credentials_nowait() is credentials
-            True
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> credentials = provider.get_credentials()
+        >>> provider.get_credentials_nowait() == credentials
+        True
+
+        Returns:
+            The credentials.
 
         Raises:
-            CredentialsError: There are no valid credentials at this moment. The first call of a
-                process raises, too: await :meth:`get_credentials_async` first, or use
+            CredentialsError: There are no valid credentials at this moment. This includes the
+                first call of a process: await :meth:`get_credentials_async` first, or use
                 :meth:`polling`.
         """
         record = self._cache.record
@@ -188,14 +201,17 @@ class EcsRamRoleCredentialsProvider:
         return self._cache.get_nowait()
 
     def refresh(self) -> Credentials:
-        """Fetch now, even if the cached credentials are valid; join a fetch in progress.
+        """Fetch now, even if the cached credentials are valid.
 
-            >>> provider = EcsRamRoleCredentialsProvider()
-            >>> provider.refresh().role_name
-            'app-role'
+        If a fetch is in progress already, wait for that one. The service may return the same
+        credentials again: it rotates them on its own schedule.
+
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> provider.refresh().role_name
+        'app-role'
 
         Returns:
-            The credentials as the service has them now. They are valid.
+            The credentials that the service has now. They are valid.
 
         Raises:
             CredentialsError: The fetch failed. Credentials that are still valid are kept.
@@ -203,11 +219,15 @@ class EcsRamRoleCredentialsProvider:
         return self._cache.refresh()
 
     async def refresh_async(self) -> Credentials:
-        """The same, without blocking the event loop.
+        """Like :meth:`refresh`, without blocking the event loop.
 
-            >>> import asyncio
-            >>> asyncio.run(EcsRamRoleCredentialsProvider().refresh_async()).role_name
-            'app-role'
+        >>> import asyncio
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> asyncio.run(provider.refresh_async()).role_name
+        'app-role'
+
+        Returns:
+            The credentials that the service has now.
 
         Raises:
             CredentialsError: As :meth:`refresh`.
@@ -215,55 +235,62 @@ class EcsRamRoleCredentialsProvider:
         return await self._cache.refresh_async()
 
     def invalidate(self, credentials: Credentials) -> None:
-        """Tell the provider that a service refused these credentials: fetch at the next call.
+        """Report that a service refused these credentials: the next call fetches.
 
-        Callers then wait for one fetch. If it brings new credentials, these are used. If the
-        instance has no role any more, or another one than ``role_name``, the refused credentials
-        are dropped, and callers get that error. If the metadata service confirms the refused
-        credentials or cannot be reached, they are served again, :meth:`status` says so, and
-        further refusals take effect less and less often: from once a second to once a minute.
+        Callers then wait for one fetch:
 
-        Nothing happens if the credentials are no longer the cached ones.
+        - If it returns new credentials, callers get these.
+        - If the instance no longer has a role, or has a different one than ``role_name``, the
+          refused credentials are dropped, and callers get that error.
+        - If the metadata service returns the same credentials or cannot be reached, callers get the
+          refused credentials again, and further refusals of them take effect less often: from once
+          per second to once per minute.
 
-            >>> provider = EcsRamRoleCredentialsProvider()
-            >>> credentials = provider.get_credentials()
-            >>> # a service answered SecurityTokenExpired to a request signed with them
-            >>> provider.invalidate(credentials)
-            >>> new = provider.get_credentials()           # fetches
+        If the credentials are no longer the cached ones, nothing happens.
+
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> old = provider.get_credentials()
+        >>> ecs_metadata.expire()  # in a test: OSS refuses them from now on
+        >>> provider.invalidate(old)
+        >>> provider.get_credentials() == old
+        False
 
         Args:
             credentials: The refused ones, as this provider returned them.
 
         Raises:
-            TypeError: ``credentials`` is something else.
+            TypeError: ``credentials`` is not a :class:`Credentials`.
         """
         if not isinstance(credentials, Credentials):
             raise TypeError(
                 "invalidate() takes the Credentials that a service refused, as get_credentials() "
-                f"returned them, not {type(credentials).__name__}"
+                f"returned them, not {_kind_of(credentials)}"
             )
         self._cache.invalidate(credentials)
 
     def wait(self, timeout: float) -> Credentials:
         """Wait until there are valid credentials, for example while an instance boots.
 
-        Failed fetches are retried with the same backoff as ever, so a role that is attached in the
+        Failed fetches are retried with exponential backoff, so a role that is attached in the
         meantime is found.
 
-            >>> EcsRamRoleCredentialsProvider().wait(timeout=120).role_name
-            'app-role'
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> provider.wait(30).role_name
+        'app-role'
 
         Args:
-            timeout: Seconds to wait; 0 for one attempt.
+            timeout: How many seconds to wait; 0: one attempt; ``math.inf``: no limit. The last
+                attempt may end up to ``deadline`` seconds later.
 
         Returns:
             The credentials.
 
         Raises:
             CredentialsError: The last failure, after ``timeout`` seconds.
-            MetadataDisabledError: At once; waiting would not help.
+            MetadataDisabledError: At once, because waiting would not help.
+            TypeError: ``timeout`` is not a number.
         """
-        until = self._clock() + timeout
+        until = self._clock() + _seconds("wait", timeout)
         while True:
             try:
                 return self.get_credentials()
@@ -271,18 +298,26 @@ class EcsRamRoleCredentialsProvider:
                 self._runtime_or_default.sleep(self._pause_before_retry(error, until))
 
     async def wait_async(self, timeout: float) -> Credentials:
-        """The same, without blocking the event loop.
+        """Like :meth:`wait`, without blocking the event loop.
 
-            >>> import asyncio
-            >>> asyncio.run(EcsRamRoleCredentialsProvider().wait_async(timeout=120)).role_name
-            'app-role'
+        >>> import asyncio
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> asyncio.run(provider.wait_async(30)).role_name
+        'app-role'
+
+        Args:
+            timeout: As for :meth:`wait`.
+
+        Returns:
+            The credentials.
 
         Raises:
             CredentialsError: As :meth:`wait`.
+            TypeError: ``timeout`` is not a number.
         """
         import asyncio
 
-        until = self._clock() + timeout
+        until = self._clock() + _seconds("wait_async", timeout)
         while True:
             try:
                 return await self.get_credentials_async()
@@ -292,129 +327,182 @@ class EcsRamRoleCredentialsProvider:
     def _pause_before_retry(self, error: CredentialsError, until: float) -> float:
         """Return the seconds until the next attempt; raise the error if there is no time left."""
         now = self._clock()
-        if not now < until or isinstance(error, MetadataDisabledError):  # NaN ends it, too
+        if not now < until or isinstance(error, MetadataDisabledError):  # also if until is NaN
             raise error
         return min(max(MIN_PAUSE, self._cache.latest().state.ask_at - now), until - now)
 
     def on_rotation(self, callback: Callable[[Credentials], object]) -> Callable[[], None]:
-        """Call a function with the new credentials after each rotation, the first fetch included.
+        """Call a function with the new credentials after each rotation and after the first fetch.
 
-        For clients that take static keys only: rebuild the client in the callback. It is called on
-        the thread of the refresh, after the cache has the new credentials. An exception in it is
-        logged. Under :meth:`polling` it is called without traffic, too. Callbacks end with the
-        provider: keep a reference to the provider.
+        For clients that accept only static keys: build the client again in the callback. The
+        callback runs on the thread of the refresh, after the new credentials are in the cache. An
+        exception in it is logged. A refresh needs a call or :meth:`polling`: without either, there
+        is no callback. Callbacks end with the provider, so keep a reference to it.
 
-            >>> provider = EcsRamRoleCredentialsProvider()
-            >>> remove = provider.on_rotation(lambda new: print("rebuild for", new.role_name))
-            >>> credentials = provider.refresh()
-            rebuild for app-role
-            >>> remove()
+        >>> import queue
+        >>> rotations = queue.Queue()
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> remove = provider.on_rotation(rotations.put)
+        >>> credentials = provider.get_credentials()
+        >>> rotations.get(timeout=10) == credentials
+        True
+        >>> remove()
 
         Args:
-            callback: Called with the new :class:`Credentials`. A callback that takes long delays
-                the other callbacks and, under polling, the next refresh.
+            callback: Called with the new :class:`Credentials`. A slow callback delays the other
+                callbacks and, while polling, the next refresh.
 
         Returns:
-            A function that ends the calls.
+            A function that removes the callback.
 
         Raises:
             TypeError: ``callback`` cannot be called.
         """
         if not callable(callback):
-            raise TypeError(f"on_rotation() takes a function, not {type(callback).__name__}")
+            raise TypeError(f"on_rotation() takes a function, not {_kind_of(callback)}")
         return self._callbacks.add(callback)
 
     def start_polling(self) -> None:
-        """Keep the credentials fresh with a thread, with or without traffic.
+        """Start a thread that refreshes the credentials, even if nothing requests them.
 
-        Counts: polling ends after as many calls of :meth:`stop_polling`. It also ends with the
-        provider: keep a reference to it. A forked child does not poll.
+        Calls are counted: polling ends after as many calls of :meth:`stop_polling`. It also ends
+        with the provider, so keep a reference to it. A forked child does not poll.
 
-            >>> provider = EcsRamRoleCredentialsProvider()
-            >>> provider.start_polling()
-            >>> provider.status().is_polling
-            True
-            >>> provider.stop_polling()
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> provider.start_polling()
+        >>> provider.status().is_polling
+        True
+        >>> provider.stop_polling()
 
         Raises:
-            RuntimeError: No thread can be started. The call does not count then.
+            RuntimeError: No thread can be started. The call is not counted.
         """
         self._polling.start()
 
     def stop_polling(self) -> None:
-        """Undo one :meth:`start_polling`. Does not wait for a fetch in progress."""
+        """Undo one :meth:`start_polling`. Does not wait for a fetch in progress.
+
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> provider.start_polling()
+        >>> provider.stop_polling()
+        >>> provider.status().is_polling
+        False
+        """
         self._polling.stop()
 
     def polling(self) -> Polling:
-        """Keep the credentials fresh with a thread inside a ``with`` or ``async with`` block.
+        """Refresh the credentials on a thread inside a ``with`` or ``async with`` block.
 
-        >>> with EcsRamRoleCredentialsProvider().polling() as provider:
-        ...     credentials = provider.get_credentials()
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> with provider.polling():
+        ...     provider.status().is_polling
+        True
+
+        Returns:
+            A context manager that calls :meth:`start_polling` and :meth:`stop_polling`.
+
+        Raises:
+            RuntimeError: On entering the block: no thread can be started.
         """
         return Polling(self)
 
     def health(self) -> Health:
-        """Return whether the provider can serve credentials, for a health check that never waits.
+        """Return whether the provider can return credentials, without waiting.
 
-        If there are none yet, or if they are due, a fetch is started in the background: the next
-        check sees its outcome. See :meth:`check_health` for a check that waits.
+        If a fetch is due, it is started in the background, and the next check sees its outcome.
+        :meth:`check_health` waits instead.
 
-            >>> provider = EcsRamRoleCredentialsProvider()
-            >>> provider.health().condition
-            'not-started'
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> provider.health().condition
+        'not-started'
+        >>> credentials = provider.get_credentials()
+        >>> provider.health().condition
+        'ok'
+
+        Returns:
+            The health of the provider.
         """
         self._cache.start_if_due()
         return health_of(self._cache.latest().state, self._clock())
 
     def check_health(self) -> Health:
-        """Return whether the provider can serve credentials; fetch them first if needed.
+        """Return whether the provider can return credentials; fetch them first if needed.
 
-        Waits for ``deadline`` seconds or less, and only where :meth:`get_credentials` would.
+        It waits only if :meth:`get_credentials` would: for at most ``deadline`` seconds.
 
-            >>> provider = EcsRamRoleCredentialsProvider()
-            >>> provider.check_health().is_healthy
-            True
+        >>> EcsRamRoleCredentialsProvider().check_health().is_healthy
+        True
+
+        Returns:
+            The health of the provider. A failed fetch is part of it and raises nothing.
         """
         with contextlib.suppress(CredentialsError):
             self.get_credentials()
         return health_of(self._cache.latest().state, self._clock())
 
     async def check_health_async(self) -> Health:
-        """The same, without blocking the event loop.
+        """Like :meth:`check_health`, without blocking the event loop.
 
         >>> import asyncio
-        >>> asyncio.run(EcsRamRoleCredentialsProvider().check_health_async()).condition
-        'ok'
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> asyncio.run(provider.check_health_async()).is_healthy
+        True
+
+        Returns:
+            The health of the provider.
         """
         with contextlib.suppress(CredentialsError):
             await self.get_credentials_async()
         return health_of(self._cache.latest().state, self._clock())
 
     def status(self) -> ProviderStatus:
-        """Return figures for metrics and debugging. Asks nothing, waits for nothing.
+        """Return figures for metrics and debugging. Sends no request and does not wait.
 
         >>> provider = EcsRamRoleCredentialsProvider()
-        >>> provider.status().is_refreshing
-        False
+        >>> credentials = provider.get_credentials()
+        >>> provider.status().rotations
+        1
+
+        Returns:
+            The figures of this provider's cache, which providers with equal settings share.
         """
         return status_of(self._cache, self._clock(), is_polling=self._polling.is_on)
 
-    # The names that other SDKs call. They call the methods above, which a subclass may override.
+    # The names that other SDKs use. They call the methods above, which a subclass may override.
 
     def get_credential(self) -> Credentials:
-        """The same as :meth:`get_credentials`, under the name that product SDKs call."""
+        """Call :meth:`get_credentials`. The product SDKs use this name.
+
+        >>> EcsRamRoleCredentialsProvider().get_credential().type
+        'sts'
+
+        Raises:
+            CredentialsError: As :meth:`get_credentials`.
+        """
         return self.get_credentials()
 
     async def get_credential_async(self) -> Credentials:
-        """The same as :meth:`get_credentials_async`, under the name that product SDKs call."""
+        """Call :meth:`get_credentials_async`. The product SDKs use this name.
+
+        >>> import asyncio
+        >>> asyncio.run(EcsRamRoleCredentialsProvider().get_credential_async()).type
+        'sts'
+
+        Raises:
+            CredentialsError: As :meth:`get_credentials`.
+        """
         return await self.get_credentials_async()
 
     def get_provider_name(self) -> str:
-        """Return ``"ecs_ram_role"``; alibabacloud-credentials asks, and sends it along."""
+        """Return ``"ecs_ram_role"``. alibabacloud-credentials reads it and sends it to services.
+
+        >>> EcsRamRoleCredentialsProvider().get_provider_name()
+        'ecs_ram_role'
+        """
         return Credentials.provider_name
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_settings"):  # not built yet: shown by who reports a bad setting
+        if not hasattr(self, "_settings"):  # not built yet, in a traceback of a bad setting
             return object.__repr__(self)
         return (
             f"{type(self).__name__}({self._settings.role_name!r}, "
@@ -435,7 +523,11 @@ class EcsRamRoleCredentialsProvider:
 
 
 class Polling:
-    """Keeps a provider's credentials fresh inside a ``with`` or ``async with`` block."""
+    """Refreshes a provider's credentials on a thread inside a ``with`` or ``async with`` block.
+
+    >>> with EcsRamRoleCredentialsProvider().polling() as provider:
+    ...     credentials = provider.get_credentials()
+    """
 
     def __init__(self, provider: EcsRamRoleCredentialsProvider) -> None:
         self._provider = provider
@@ -450,7 +542,7 @@ class Polling:
     async def __aenter__(self) -> EcsRamRoleCredentialsProvider:
         import asyncio
 
-        # Not here: it imports the HTTP client, at its first call.
+        # On another thread, because the first call imports the HTTP client.
         await asyncio.to_thread(self._provider.start_polling)
         return self._provider
 
@@ -479,17 +571,33 @@ def _build_cache(
     )
 
 
+def _seconds(method: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{method}() takes a number of seconds, not {_kind_of(value)}")
+    return value
+
+
+def _kind_of(value: object) -> str:
+    """The type of a wrong argument, for an error message."""
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
 _default: dict[str, EcsRamRoleCredentialsProvider] = {}
 
 
 def default_provider() -> EcsRamRoleCredentialsProvider:
-    """The provider with the settings of the environment, built at the first call.
+    """Return the provider with the settings of the environment. It is built at the first call.
 
-        >>> default_provider() is default_provider()
-        True
+    >>> default_provider().get_credentials().role_name
+    'app-role'
+    >>> default_provider() is default_provider()
+    True
+
+    Returns:
+        The same provider at each call.
 
     Raises:
-        ConfigurationError: A setting cannot be used.
+        ConfigurationError: An environment variable has an invalid value.
         MetadataDisabledError: ``ALIBABA_CLOUD_ECS_METADATA_DISABLED`` is ``true``.
     """
     provider = _default.get("provider")
@@ -499,13 +607,18 @@ def default_provider() -> EcsRamRoleCredentialsProvider:
 
 
 def get_credentials() -> Credentials:
-    """The instance role's credentials, from :func:`default_provider`.
+    """Return the credentials of the instance's RAM role, from :func:`default_provider`.
 
-        >>> get_credentials().role_name
-        'app-role'
+    >>> credentials = get_credentials()
+    >>> credentials.role_name
+    'app-role'
+
+    Returns:
+        The credentials, as :meth:`EcsRamRoleCredentialsProvider.get_credentials` returns them.
 
     Raises:
-        CredentialsError: As :meth:`EcsRamRoleCredentialsProvider.get_credentials`.
+        CredentialsError: As :meth:`EcsRamRoleCredentialsProvider.get_credentials`, or as
+            :func:`default_provider`.
     """
     return default_provider().get_credentials()
 
@@ -513,7 +626,7 @@ def get_credentials() -> Credentials:
 def forget_shared() -> None:
     """Forget the default provider and all cached credentials, for tests.
 
-    Providers built from now on start cold; those that exist keep what they have.
+    Providers built from now on start with an empty cache; existing ones keep their credentials.
     """
     _default.clear()
     sharing.forget_shared()

@@ -1,8 +1,8 @@
-"""What the library tells the application: log records, and callbacks after a rotation.
+"""What the library reports to the application: log records, and callbacks after a rotation.
 
 Log filters, log handlers and callbacks are the application's code. They run only here, after the
-fetch has ended and its outcome is in the cache, so they may use the provider. Their exceptions end
-here, too: none can stop a refresh or a poller.
+fetch has ended and its outcome is in the cache, so they may use the provider. Their exceptions are
+caught here, so none can stop a refresh or a poller.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def log(level: int, message: str, *args: object, error: BaseException | None = N
     """Write a log record; an exception from a filter or handler goes to ``sys.stderr`` only."""
     try:
         logger.log(level, message, *args, exc_info=error)
-    except (Exception, SystemExit) as raised:  # noqa: BLE001 (whatever the application raises)
+    except (Exception, SystemExit) as raised:  # noqa: BLE001 (anything that the application raises)
         _pass_on_exit(raised)
         # As logging does for an exception in Handler.emit().
         if logging.raiseExceptions:
@@ -36,7 +36,7 @@ def log(level: int, message: str, *args: object, error: BaseException | None = N
 def _pass_on_exit(raised: BaseException) -> None:
     """Raise a ``SystemExit`` again on the main thread, where a signal handler may have raised it.
 
-    On another thread it ends that thread only: here, the poller or the thread of a fetch.
+    On another thread, it would end only that thread: the poller or the thread of a fetch.
     """
     if isinstance(raised, SystemExit) and threading.current_thread() is threading.main_thread():
         raise raised
@@ -49,7 +49,7 @@ class RotationCallbacks:
         self._callbacks: dict[object, RotationCallback] = {}
 
     def add(self, callback: RotationCallback) -> Callable[[], None]:
-        """Add a function; returns another one that removes it, and keeps nothing alive."""
+        """Add a function. Returns one that removes it, and that keeps nothing else alive."""
         key = object()
         self._callbacks[key] = callback
         get_self = weakref.ref(self)
@@ -78,12 +78,12 @@ class Audience:
         self._members: dict[object, weakref.ref[RotationCallbacks]] = {}
 
     def add(self, callbacks: RotationCallbacks) -> None:
-        """Call these callbacks, too, as long as their provider lives."""
+        """Call these callbacks too, as long as their provider exists."""
         key, members = object(), self._members
         members[key] = weakref.ref(callbacks, lambda _: members.pop(key, None))
 
     def call(self, credentials: Credentials) -> None:
-        """Call every callback of every provider that is alive."""
+        """Call every callback of every provider that still exists."""
         for get_callbacks in list(self._members.values()):
             callbacks = get_callbacks()
             if callbacks is not None:

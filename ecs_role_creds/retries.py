@@ -1,4 +1,4 @@
-"""One request to the metadata service, tried again where that can help, within the fetch's limits.
+"""Sends one request to the metadata service, with retries, within the limits of the fetch.
 
 Comments mark facts about the service as documented by Alibaba Cloud, or as inferred from the
 clients that talk to it.
@@ -27,7 +27,7 @@ MAX_TRIES = 3
 FIRST_PAUSE = 0.1
 
 MAX_REQUESTS = 12
-"""The most requests that one fetch sends, whatever the service answers; four are usual."""
+"""The maximum number of requests of one fetch. Usually a fetch sends one to three."""
 
 CHECK_ADDRESS = (
     "Check what is listening at that address: a proxy, a captive portal, or a test server."
@@ -39,10 +39,10 @@ _NOT_ON_AN_INSTANCE = (
 
 
 class Limits:
-    """What one fetch may use.
+    """The limits of one fetch.
 
     Args:
-        until: The clock's reading by which it has to be finished.
+        until: The clock's reading at which it must have ended.
     """
 
     def __init__(self, until: float) -> None:
@@ -55,10 +55,10 @@ class RetryingClient:
 
     Args:
         endpoint: The service's address, ``http://HOST[:PORT]``.
-        session: The HTTP session to use; by default one of its own, built at the first request.
-        clock: Reads seconds, for time limits.
-        sleep: Waits, between two tries.
-        random: Draws from [0, 1), for the length of that wait.
+        session: The HTTP session to use; by default its own, created at the first request.
+        clock: Returns seconds, for time limits.
+        sleep: Waits between two attempts.
+        random: Returns a random number from [0, 1), for the length of that wait.
     """
 
     def __init__(
@@ -82,11 +82,12 @@ class RetryingClient:
     ) -> tuple[float, Answer]:
         """Return the answer, and when the request for it was sent.
 
-        A dropped connection, 429 and 5xx are tried again, with exponential backoff and jitter.
+        A request is retried at once after a dropped connection, and with exponential backoff and
+        jitter (or after ``Retry-After``) after 429 and 5xx.
 
         Raises:
             MetadataUnreachableError: No answer within the limits.
-            MetadataServiceError: 429 or 5xx at each try, or too many requests.
+            MetadataServiceError: 429 or 5xx at every attempt, or too many requests.
             MalformedResponseError: The answer is not HTTP.
         """
         from ecs_role_creds.transport import ConnectionDroppedError, Transport, TransportError
@@ -124,7 +125,7 @@ class RetryingClient:
                 self._sleep(pause)
 
     def forget_connections(self) -> None:
-        """Leave connections to the parent process, in a forked child."""
+        """Forget the parent's connections, in a forked child."""
         if self._transport is not None:
             self._transport.forget_connections()
 
@@ -174,7 +175,7 @@ def _unavailable(answer: Answer) -> MetadataServiceError:
 
 
 def _parse_retry_after(value: str | None) -> float | None:
-    """Seconds; the form with a date is ignored, because it is not known to be sent (inferred)."""
+    """Return the seconds. A date is ignored: the service is not known to send one (inferred)."""
     if value is not None and value.isascii() and value.isdigit() and len(value) < 10:
         return float(value)
     return None

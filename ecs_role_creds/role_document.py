@@ -31,7 +31,7 @@ class RoleDocument:
         self.expiration = expiration
 
     def credentials(self, role_name: str, expires_at: float, clock: Clock) -> Credentials:
-        """The document as credentials of a role, which expire at ``expires_at`` on the clock."""
+        """Return credentials of a role, which expire at ``expires_at`` on the clock."""
         return Credentials(
             self.access_key_id,
             self.access_key_secret,

@@ -14,15 +14,26 @@ if TYPE_CHECKING:
 
 
 class Runtime(NamedTuple):
-    """What a provider takes from its surroundings; tests pass their own.
+    """The clock, randomness, HTTP session and threads of a provider; tests pass their own.
+
+    >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
+    >>> from ecs_role_creds.testing import VirtualClock
+    >>> clock = VirtualClock()
+    >>> provider = EcsRamRoleCredentialsProvider(runtime=Runtime(clock=clock))
+    >>> credentials = provider.get_credentials()
+    >>> clock.advance(6 * 3600)
+    >>> credentials.is_expired()
+    True
 
     Attributes:
-        clock: Reads seconds; must not stand still while the instance is suspended.
-        wall_clock: The instance's time of day; used where the service does not tell its own.
-        sleep: Waits between two tries of a request.
-        random: Draws from [0, 1), for jitter.
+        clock: Returns seconds. It must not stop while the instance is suspended.
+        wall_clock: Returns the instance's time of day, as an aware datetime. It is used if the
+            service sends no ``Date`` header.
+        sleep: Waits for a number of seconds: between two attempts of a request, and in
+            :meth:`~ecs_role_creds.EcsRamRoleCredentialsProvider.wait`.
+        random: Returns a random number from [0, 1), for jitter.
         session: The HTTP session; ``None``: one that uses no proxy, cookie or ``.netrc``.
-        start_thread: Runs a function on another thread, and tells whether it could.
+        start_thread: Runs a function on another thread. Returns ``False`` if it cannot start one.
     """
 
     clock: Clock = boottime

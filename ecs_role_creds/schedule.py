@@ -1,6 +1,6 @@
-"""When to ask the metadata service again: pure functions, and nothing else decides it.
+"""When to send the next request to the metadata service: pure functions. Nothing else decides it.
 
-Times are seconds on whatever clock the caller reads. ``random`` is a number from [0, 1).
+Times are seconds on the caller's clock. ``random`` is a random number from [0, 1).
 """
 
 from __future__ import annotations
@@ -8,23 +8,23 @@ from __future__ import annotations
 from typing import NamedTuple
 
 REFRESH_WINDOW = 29 * 60.0
-"""The window's length. The service rotates about 30 minutes before expiration (stated by Alibaba
-Cloud in 2021): asking earlier brings back the credentials one already has."""
+"""The length of the refresh window, in seconds. The service rotates about 30 minutes before
+expiration (stated by Alibaba Cloud in 2021). An earlier request returns the same credentials."""
 
 FIRST_BACKOFF = 1.0
 MAX_BACKOFF = 60.0
 MAX_BACKOFF_EMPTY_HANDED = 10.0
-"""The most that a failure is remembered when there is nothing valid to serve meanwhile."""
+"""The maximum backoff in seconds while there are no valid credentials."""
 
 CLOSE_TO_EXPIRATION = 60.0
-"""Seconds of life under which a caller waits for the first attempt to get new credentials."""
+"""Seconds before expiration in which a caller waits for the first attempt to refresh."""
 
 MAX_RETRY_AFTER = 60.0
 MIN_PAUSE = 0.5
 
 
 class Lifetime(NamedTuple):
-    """What is left of credentials' life once they are fetched.
+    """The lifetime of credentials, from their first fetch.
 
     Attributes:
         fetched_at: When they were first fetched.
@@ -36,7 +36,7 @@ class Lifetime(NamedTuple):
 
     @property
     def window(self) -> float:
-        """The refresh window's length: 29 minutes, or half of what was left at the fetch."""
+        """The length of the refresh window: 29 minutes, or half of the lifetime if that is less."""
         return min(REFRESH_WINDOW, (self.expires_at - self.fetched_at) / 2)
 
     @property
@@ -51,39 +51,40 @@ class Lifetime(NamedTuple):
 
     @property
     def min_pause(self) -> float:
-        """The least time between two requests; shorter for lives of seconds, as tests have."""
+        """The minimum time between two requests; less than 0.5 s for the short lives of tests."""
         return min(MIN_PAUSE, self.window / 20)
 
 
 def waits_for_first_attempt(now: float, life: Lifetime, attempted_at: float) -> bool:
-    """Whether a caller has to wait for an attempt to get new credentials.
+    """Whether a caller must wait for an attempt to refresh.
 
-    So it is where expiration is close, and nobody has asked the service since the refresh window
-    opened: the process made no calls in the meantime. The credentials could expire on their way to
-    the service that they are used for. After one attempt, successful or not, nobody waits.
+    It must if expiration is close and no fetch has ended since the refresh window opened, because
+    the process made no calls. Without this, the credentials could expire before the request that
+    they sign arrives. After one attempt, successful or not, no caller waits.
 
     Args:
         now: The time of the call.
-        life: Of the cached credentials.
-        attempted_at: When the last attempt ended.
+        life: The lifetime of the cached credentials.
+        attempted_at: When the last fetch ended.
     """
     return life.close_at < now < life.expires_at and attempted_at < life.opens_at
 
 
 def first_ask(now: float, life: Lifetime, random: float) -> float:
-    """When to ask for the successor of credentials: a moment in the window's first fifth.
+    """When to refresh new credentials: a random time in the first fifth of the refresh window.
 
-    Where the window is open already (in a child forked inside it), in the first fifth of what is
-    left, so that processes that share a past do not ask in step.
+    If the window is already open (in a child that was forked inside it), a random time in the first
+    fifth of the rest, so that parent and children do not send their requests at the same time.
     """
     opens_at = min(max(life.opens_at, now), life.expires_at)
     return opens_at + random * (life.expires_at - opens_at) / 5
 
 
 def after_unchanged(now: float, life: Lifetime, random: float) -> float:
-    """When to ask again, the service having handed out the same credentials once more.
+    """When to ask again after the service returned the same credentials.
 
-    After a quarter of the life that is left, a little less by chance: sooner and sooner.
+    After a quarter of the remaining life, minus up to a fifth of that (jitter). So the requests
+    become more frequent as expiration gets closer.
     """
     if now < life.opens_at:
         return first_ask(now, life, random)
@@ -98,19 +99,19 @@ def after_failure(
     random: float,
     retry_after: float | None = None,
 ) -> float:
-    """When to try again after a failed fetch: exponential back-off with full jitter.
+    """When to try again after a failed fetch: exponential backoff with full jitter.
 
-    The back-off grows from 1 s to 60 s. While credentials are valid it is at most a quarter of
-    the life left, so that several attempts always fit before expiration; with none to serve, at
-    most 10 s, since callers are going without. It never comes down to nothing, so that the
-    callers who follow are answered from the remembered failure.
+    The backoff grows from 1 s to 60 s. While the credentials are valid, it is at most a quarter of
+    the remaining life, so that several attempts fit in before they expire. Without valid
+    credentials it is at most 10 s. It is never 0, so that the next callers get the cached failure.
 
     Args:
         now: The time of the failure.
-        life: Of the credentials in hand; ``None`` where there are none.
-        failures: How many there have been in a row, this one included.
-        random: Draws the moment.
-        retry_after: Seconds the service asked for; kept as far as the credentials' life allows.
+        life: The lifetime of the cached credentials; ``None`` if there are none.
+        failures: How many fetches have failed in a row, including this one.
+        random: For the jitter.
+        retry_after: Seconds from the service's ``Retry-After``. Limited to a quarter of the
+            remaining life, or to 60 s without valid credentials.
     """
     is_valid = life is not None and now < life.expires_at
     backoff = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
@@ -129,9 +130,9 @@ def after_failure(
 
 
 def after_refusal(now: float, refusals: int) -> float:
-    """When credentials may be refused again, the service having confirmed them once more.
+    """When the next refusal takes effect after refused credentials were not replaced.
 
-    ``refusals`` counts how often in a row that has happened. Without this, an application that
-    mistakes "not allowed" for "not valid" would turn each of its calls into a metadata request.
+    ``refusals`` counts how often in a row that has happened. Without this limit, an application
+    that reports "access denied" as a refusal would send a metadata request with every call.
     """
     return now + min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(refusals - 1, 10))

@@ -1,4 +1,4 @@
-"""One cache for equal settings, in this process; and what a fork does to caches."""
+"""One cache for equal settings in this process, and the reset of all caches after a fork."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ecs_role_creds.settings import Settings
 
 MAX_KEPT = 1024
 
-# Reentrant: a signal handler, or a finalizer during a garbage collection, may build a provider.
+# Reentrant: a signal handler or a finalizer may build a provider on the thread that holds it.
 _lock = threading.RLock()
 
-# Every cache that somebody holds...
+# All caches that are referenced somewhere ...
 _caches: WeakSet[CredentialsCache] = WeakSet()
 _shared: WeakValueDictionary[Settings, CredentialsCache] = WeakValueDictionary()
 
@@ -28,8 +28,8 @@ def _worth_keeping_until(_: Settings, cache: CredentialsCache, __: float) -> flo
     return max(state.expires_at, state.ask_at)
 
 
-# ... and those that nobody holds just now, each until its credentials expire (or the failure it
-# remembers may be forgotten): a provider built for every request costs no metadata request.
+# ... and the shared ones, referenced or not, each until its credentials have expired and its next
+# fetch is due. So an application that builds a provider for every request does not fetch each time.
 _kept: TLRUCache[Settings, CredentialsCache] = TLRUCache(
     maxsize=MAX_KEPT, ttu=_worth_keeping_until, timer=boottime
 )
@@ -41,8 +41,9 @@ def shared_cache(
     """Return the cache of these settings.
 
     Args:
-        settings: What distinguishes it from others.
-        build: Makes it, if there is none; given what the cache has to call after each fetch.
+        settings: The settings.
+        build: Builds the cache if there is none. Its argument is a function that the cache must
+            call after each fetch.
     """
     with _lock:
         cache = _shared.get(settings)
@@ -54,14 +55,14 @@ def shared_cache(
 
 
 def track(cache: CredentialsCache) -> CredentialsCache:
-    """Reset a cache in forked children."""
+    """Register a cache, so that it is reset in forked children."""
     with _lock:
         _caches.add(cache)
     return cache
 
 
 def forget_shared() -> None:
-    """Forget every shared cache, for tests: providers built from now on start cold."""
+    """Forget all shared caches, for tests: new providers start with an empty cache."""
     with _lock:
         _shared.clear()
         _kept.clear()

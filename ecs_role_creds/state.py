@@ -1,7 +1,7 @@
-"""What is known of the credentials, and what follows from each piece of news: no I/O, no clock.
+"""The state of the cache, and its next state after each event. No I/O, no clock.
 
-All that a caller's decision depends on is in one immutable :class:`Record`, which the cache
-replaces as a whole, so no caller sees half of a change.
+Everything that a caller's decision depends on is in one immutable :class:`Record`. The cache
+replaces it as a whole, so no caller sees half of a change.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ Outcome = Credentials | CredentialsError
 """The outcome of a fetch. Errors are passed on as values, and each caller raises a copy."""
 
 _CONTRADICTIONS = (NoRoleAttachedError, RoleMismatchError)
-"""Answers that confirm a refusal: the role that the credentials belong to is gone."""
+"""Failures that confirm a refusal: the instance no longer has the role of the credentials."""
 
 
 class State(NamedTuple):
-    """What is known, and when to ask again.
+    """What the cache knows, and when the next fetch is due.
 
     Attributes:
-        credentials: The latest; ``None`` before the first.
+        credentials: The cached credentials; ``None`` before the first fetch.
         life: The lifetime of the credentials.
-        ask_at: When the service may be asked next.
+        ask_at: When the next fetch is due.
         attempted_at: When the last fetch ended.
-        failures: Fetches that failed in a row.
+        failures: How many fetches have failed in a row.
         failure: The last of these failures.
         is_refused: Whether a service refused the credentials, and the metadata service has neither
             confirmed nor replaced them since.
-        is_withheld: Whether callers have to wait for the first fetch after that refusal.
+        is_withheld: Whether callers must wait for the first fetch after that refusal.
         refused_after: The number of the last fetch that had begun when they were refused.
         refusals: How often in a row refused credentials were not replaced.
         refusable_at: When a further refusal of them takes effect.
-        begun: Fetches begun so far by this process.
-        fetches: Fetches that succeeded.
-        rotations: How many of these brought new credentials.
-        failed: Fetches that failed, in all.
+        begun: How many fetches this process has begun.
+        fetches: How many fetches succeeded.
+        rotations: How many of these returned new credentials.
+        failed: How many fetches failed in total.
     """
 
     credentials: Credentials | None = None
@@ -63,29 +63,29 @@ class State(NamedTuple):
 
     @property
     def expires_at(self) -> float:
-        """When there is nothing valid left to serve."""
+        """When the cached credentials expire; ``-inf`` if there are none."""
         return -inf if self.life is None else self.life.expires_at
 
     def can_serve(self, now: float) -> bool:
-        """Whether callers may get the cached credentials."""
+        """Whether callers can get the cached credentials."""
         return now < self.expires_at and not self.is_withheld
 
     def waits_for_attempt(self, now: float) -> bool:
-        """Whether callers wait for a fetch although they could be served."""
+        """Whether callers wait for a fetch although the credentials are valid."""
         return self.life is not None and schedule.waits_for_first_attempt(
             now, self.life, self.attempted_at
         )
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time to ask the service."""
+        """Whether a fetch is due."""
         return now >= self.ask_at or self.waits_for_attempt(now)
 
     def is_news(self, credentials: Credentials) -> bool:
-        """Whether these are other credentials than the cached ones."""
+        """Whether these credentials differ from the cached ones."""
         return self.credentials is None or not self.credentials.is_same_token(credentials)
 
     def is_outdated(self, credentials: Credentials, now: float) -> bool:
-        """Whether an answer is older than the cached credentials, and must not replace them.
+        """Whether an answer is older than the cached credentials and must not replace them.
 
         An instance has one role, and each rotation brings a later expiration. Credentials of the
         same role that expire earlier come from a stale answer.
@@ -107,7 +107,7 @@ class State(NamedTuple):
     def after_success(
         self, credentials: Credentials, number: int, now: float, random: float
     ) -> State:
-        """Fetch ``number`` brought valid credentials: new ones, or the cached ones again."""
+        """Fetch ``number`` returned valid credentials: new ones, or the cached ones again."""
         known = self._replace(attempted_at=now, failures=0, failure=None, fetches=self.fetches + 1)
         if self.life is not None and self.is_outdated(credentials, now):
             return known._replace(ask_at=schedule.after_unchanged(now, self.life, random))
@@ -130,12 +130,12 @@ class State(NamedTuple):
         if not self.is_refused:
             return known
         if number <= self.refused_after:
-            # The service was asked before the credentials were refused: that confirms nothing.
+            # This fetch began before the credentials were refused, so it confirms nothing.
             return known._replace(ask_at=now)
         return known._not_replaced(now)._replace(is_refused=False)
 
     def after_failure(self, failure: CredentialsError, now: float, random: float) -> State:
-        """A fetch failed. Valid credentials are kept, unless the answer confirms a refusal."""
+        """A fetch failed. Valid credentials are kept, unless the failure confirms a refusal."""
         failures = self.failures + 1
         is_over = self.is_refused and isinstance(failure, _CONTRADICTIONS)
         life = None if is_over else self.life
@@ -160,17 +160,17 @@ class State(NamedTuple):
         return failed._not_replaced(now) if self.is_refused else failed
 
     def after_refusal(self, now: float) -> State:
-        """A service refused the credentials: callers wait for one fetch, then are served again."""
+        """A service refused the credentials: callers wait for one fetch."""
         if self.is_withheld or now < self.refusable_at:
             return self
-        if self.is_refused:  # callers have waited once already
+        if self.is_refused:  # callers have already waited once
             return self._replace(ask_at=now)
         return self._replace(
             is_refused=True, is_withheld=True, refused_after=self.begun, ask_at=now
         )
 
     def after_fork(self, now: float, random: float) -> State:
-        """The same in a forked child, which must not ask at the same time as its siblings."""
+        """The state of a forked child, which must not fetch at the same time as the others."""
         child = self._replace(begun=0, fetches=0, rotations=0, failed=0, refused_after=0)
         if self.is_withheld or self.life is None:
             return child
@@ -181,7 +181,7 @@ class State(NamedTuple):
         return child._replace(ask_at=schedule.first_ask(now, self.life, random))
 
     def _not_replaced(self, now: float) -> State:
-        """Refused credentials were not replaced: serve them, and accept refusals less often."""
+        """Refused credentials were not replaced: return them, and limit further refusals."""
         refusals = self.refusals + 1
         return self._replace(
             is_withheld=False,
@@ -191,18 +191,18 @@ class State(NamedTuple):
 
 
 class Record(Version):
-    """A state and the fetch in progress, with what the hot path reads copied into slots.
+    """A state and the fetch in progress; the hot path reads its slots.
 
     Args:
-        state: What is known.
+        state: The state.
         flight: The fetch in progress, if any.
-        serve_until: Until when callers are served without a look at the fetch in progress.
+        serve_until: The time after which callers check whether the fetch in progress was lost.
 
     Attributes:
-        credentials: What the hot path returns before ``hot_until``.
-        hot_until: Until this time, callers return the cached credentials at once.
-        state: What the slow path decides by.
-        flight: See above.
+        credentials: The cached credentials, which callers get before ``hot_until``.
+        hot_until: Until this time, callers return the cached credentials without checking more.
+        state: The state, for the slow path.
+        flight: The fetch in progress, if any.
     """
 
     __slots__ = ("credentials", "flight", "hot_until", "state")
@@ -231,5 +231,5 @@ class Record(Version):
             )
 
     def retire(self) -> None:
-        """End the hot path of a record that was replaced, wherever it is still referred to."""
+        """Send callers that still use this record to the slow path, because it was replaced."""
         self.hot_until = -inf

@@ -9,33 +9,34 @@ from ecs_role_creds.cache import CredentialsCache
 
 
 class ProviderStatus(NamedTuple):
-    """A provider's figures, for metrics and debugging. Holds no secret.
+    """A provider's figures, for metrics and debugging. Contains no secret.
 
-        >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
-        >>> provider = EcsRamRoleCredentialsProvider()
-        >>> provider.status().fetches                     # sends no request
-        0
-        >>> credentials = provider.get_credentials()
-        >>> status = provider.status()
-        >>> status.role_name, status.fetches, status.failures, status.mode
-        ('app-role', 1, 0, 'hardening')
+    >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
+    >>> provider = EcsRamRoleCredentialsProvider()
+    >>> credentials = provider.get_credentials()
+    >>> status = provider.status()
+    >>> status.role_name, status.fetches, status.failures, status.mode
+    ('app-role', 1, 0, 'hardening')
 
     Attributes:
-        role_name: The role the cached credentials belong to; ``None`` before the first.
-        expiration: When they expire, by the service's clock.
-        expires_in: Seconds until then; 0 without valid credentials.
-        next_request_in: Seconds until the service may be asked again; 0: at the next call.
+        role_name: The role of the cached credentials; ``None`` before the first fetch.
+        expiration: When they expire, by the service's clock: an aware datetime in UTC; ``None``
+            before the first fetch.
+        expires_in: Seconds until then; 0 if there are no valid credentials.
+        next_request_in: Seconds until the next request to the service is due; 0: at the next call.
         is_refreshing: Whether a fetch is in progress.
-        is_polling: Whether a thread keeps them fresh.
-        fetches: Documents fetched so far by this process.
-        rotations: How many of them held new credentials.
-        failures: Fetches that failed in a row, up to now.
-        last_failure: What the last of these says.
-        mode: ``"hardening"`` or ``"normal"``, as last found.
-        is_refused: Whether a service refused the cached credentials (the application called
-            ``invalidate()``), and the metadata service has neither confirmed nor replaced them
-            since.
-        failed: Fetches that failed so far in this process, in all.
+        is_polling: Whether ``polling()`` is active for this
+            provider.
+        fetches: How many fetches succeeded in this process.
+        rotations: How many of them returned new credentials.
+        failures: How many fetches have failed in a row; 0 after a successful one.
+        last_failure: The message of the last of these failures; ``None`` if there is none.
+        mode: The mode that was last used: ``"hardening"`` or ``"normal"``; ``None`` before the
+            first request.
+        is_refused: Whether a service refused the cached credentials (see
+            ``invalidate()``), and the metadata service has neither
+            confirmed nor replaced them since.
+        failed: How many fetches failed in this process in total.
     """
 
     role_name: str | None
@@ -54,7 +55,7 @@ class ProviderStatus(NamedTuple):
 
 
 def status_of(cache: CredentialsCache, now: float, *, is_polling: bool) -> ProviderStatus:
-    """The figures of a cache at a time."""
+    """Return the figures of a cache, at a time on its clock."""
     record = cache.latest()
     state = record.state
     credentials = state.credentials

@@ -1,7 +1,7 @@
 """One HTTP exchange with the metadata service, on ``requests``, within a total time limit.
 
-``requests`` and what it brings are imported here and nowhere else in the library's core, so that
-importing ``ecs_role_creds`` stays cheap: this module is imported at the first fetch.
+The core imports ``requests`` and its dependencies in this module only, and this module at the first
+fetch, so that importing ``ecs_role_creds`` is fast.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from ecs_role_creds.clock import Clock, boottime
 
 MAX_BODY = 64 * 1024
 CONNECT_SHARE = 0.5
-"""The share of the time limit that connecting may take. The service is one hop away and accepts
-within a millisecond: where it has not by then, this is no ECS instance."""
+"""The share of the time limit that connecting may take. The metadata service is one hop away and
+accepts a connection within a millisecond. Off an instance, this makes the error come earlier."""
 
 MAX_IDLE = 10.0
-"""Seconds for which an idle connection is reused: for the requests of one fetch and its retries."""
+"""Seconds for which an idle connection is reused: long enough for one fetch and its retries."""
 
 _BROKEN_OFF = "the answer broke off"
 _DROPPED = (ProtocolError, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
-# ValueError: http.client's own, of a chunk whose size is negative.
+# ValueError: http.client raises it for a chunk of negative size.
 _FROM_BELOW = (
     requests.RequestException,
     HTTPError,
@@ -49,13 +49,13 @@ _FROM_BELOW = (
 
 
 class Answer(NamedTuple):
-    """What the service sent back. Holds secrets, so it does not show its body.
+    """The response of the service. Its ``repr`` does not show the body, which contains secrets.
 
     Attributes:
         status: The HTTP status.
-        headers: By name, case-insensitive.
+        headers: The headers by name, case-insensitive.
         body: At most ``MAX_BODY`` bytes.
-        is_oversized: Whether there was more, and ``body`` holds nothing.
+        is_oversized: Whether the body was longer. ``body`` is empty then.
     """
 
     status: int
@@ -65,7 +65,7 @@ class Answer(NamedTuple):
 
     @property
     def date(self) -> datetime | None:
-        """The sender's time of day, to the second; ``None`` where it tells none."""
+        """The time in the ``Date`` header, in whole seconds; ``None`` if there is none."""
         try:
             date = parsedate_to_datetime(self.headers["Date"])
         except (KeyError, ValueError, TypeError, OverflowError, IndexError):
@@ -77,37 +77,39 @@ class Answer(NamedTuple):
 
 
 class TransportError(Exception):
-    """No answer. Says why, and chains the error from below, without its frames; not where that
-    one quotes the answer.
+    """There is no complete response.
+
+    The message says why. The original error is chained without its frames; it is not chained if it
+    quotes the response.
 
     Attributes:
-        advice: What to do, if the error from below says so.
+        advice: What to do, if the original error says so.
     """
 
     advice: str | None = None
 
 
 class ExchangeTimeoutError(TransportError):
-    """Not within the time limit."""
+    """There was no complete response within the time limit."""
 
 
 class ConnectionDroppedError(TransportError):
-    """A connection that stood was closed or reset before the answer was complete."""
+    """The connection was closed or reset before the response was complete."""
 
 
 class NotHttpError(TransportError):
-    """Something answered that does not speak HTTP."""
+    """The response is not HTTP."""
 
 
 class Transport:
-    """Sends one request and returns one answer; decides nothing.
+    """Sends a request and returns the response, whatever its status.
 
-    One keep-alive session, built at the first request. No proxy, no ``.netrc``, no redirect
-    followed, no cookie kept, no retry of its own.
+    Uses one keep-alive session, which it creates at the first request. It uses no proxy and no
+    ``.netrc``, follows no redirect, keeps no cookie, and does not retry.
 
     Args:
         session: A session to use instead, for tests.
-        clock: Reads seconds, for the age of an idle connection.
+        clock: Returns seconds, for the age of an idle connection.
     """
 
     def __init__(self, session: requests.Session | None = None, clock: Clock = boottime) -> None:
@@ -116,19 +118,19 @@ class Transport:
         self._clock = clock
 
     def send(self, method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
-        """Exchange one request for one answer.
+        """Send a request and return the response.
 
         Args:
             method: ``GET`` or ``PUT``.
             url: The address.
-            headers: To send along.
-            timeout: Seconds for the whole exchange, however slowly the bytes arrive.
+            headers: The request headers.
+            timeout: Seconds for the whole exchange, even if the bytes arrive slowly.
 
         Returns:
-            The answer, whatever its status.
+            The response, whatever its status.
 
         Raises:
-            TransportError: There was none, or not in time.
+            TransportError: There was no complete response in time.
         """
         if self._session is None:
             self._session = new_session(self._clock)
@@ -138,7 +140,7 @@ class Transport:
                 return answer
             problem: TransportError = ConnectionDroppedError(_BROKEN_OFF)
         except _FROM_BELOW as error:
-            # The frames below hold headers and bodies: they end here.
+            # Its frames contain headers and bodies, so it is not raised from here.
             problem = _explain(error)
         raise problem
 
@@ -148,7 +150,7 @@ class Transport:
             self._session.close()
 
     def forget_connections(self) -> None:
-        """Leave the connections to the process that opened them (a child does after a fork)."""
+        """Forget the connections of the parent process, in a forked child."""
         self._session = self._given_session
         if self._given_session is not None:
             _renew_connections(self._given_session)
@@ -161,8 +163,8 @@ class Transport:
         headers: Mapping[str, str],
         timeout: float,
     ) -> Answer | None:
-        """The answer; ``None`` where it broke off."""
-        # requests takes it, and its stubs do not know.
+        """Return the response; ``None`` if it is incomplete."""
+        # requests accepts it, but its type stubs do not say so.
         limits: Any = Timeout(total=timeout, connect=timeout * CONNECT_SHARE)
         with session.request(
             method,
@@ -184,7 +186,7 @@ class Transport:
 
 
 def new_session(clock: Clock = boottime) -> requests.Session:
-    """A session that trusts nothing but the address it is given."""
+    """Return a session without proxies, ``.netrc``, cookies and redirects."""
     session = _Session()
     session.headers["User-Agent"] = f"ecs-role-creds/{__version__}"
     session.trust_env = False  # proxies and .netrc come from the environment
@@ -194,8 +196,8 @@ def new_session(clock: Clock = boottime) -> requests.Session:
     return session
 
 
-# A pool's lock may have been held at the fork by a thread that the child does not have, and closing
-# the pool would wait for it: the pools of the parent stay referenced in the child.
+# Closing a pool takes its lock, which a thread of the parent may have held at the fork. So a child
+# keeps references to the parent's pools, and they are never closed.
 _left_to_parent: list[object] = []
 
 
@@ -204,18 +206,18 @@ def _renew_connections(session: requests.Session) -> None:
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
             _left_to_parent.append(adapter.poolmanager)
-            state: Any = adapter  # its stubs do not show how it is pickled
+            state: Any = adapter  # its type stubs lack these methods
             state.__setstate__(state.__getstate__())
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Nowhere. requests would read a redirect's body to its end and take its ``Location``
-        apart, even where it is told not to follow."""
+        """Return ``None``. Otherwise requests reads the body of a redirect to its end and parses
+        its ``Location``, even if it must not follow it."""
 
 
 class _Adapter(HTTPAdapter):
-    """An adapter with one connection of ours in place of urllib3's pools.
+    """An adapter with one :class:`_KeptConnection` in place of urllib3's pools.
 
     urllib3 logs each request at DEBUG, so log handlers of the application would run inside a fetch.
     """
@@ -229,17 +231,17 @@ class _Adapter(HTTPAdapter):
 
 
 class _NoTls(HTTPAdapter):
-    """The metadata service speaks plain HTTP: nothing is ever sent elsewhere."""
+    """Refuses to send: the metadata service uses plain HTTP."""
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         raise requests.exceptions.InvalidSchema("the metadata service is reached by http:// only")
 
 
 class _KeptConnection:
-    """One connection to one address, kept for a short time, as requests expects of urllib3.
+    """One connection to one address, kept for a short time; the interface is that of urllib3.
 
     Args:
-        clock: Reads seconds.
+        clock: Returns seconds.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -248,7 +250,7 @@ class _KeptConnection:
         self._address: tuple[str, int] = ("", 0)
         self._kept: list[_Connection] = []  # one at most
         self._idle_since = 0.0
-        # A garbage collection may finalize a socket before the object that would close it.
+        # The garbage collector may finalize a socket before the object that would close it.
         weakref.finalize(self, _close_all, self._kept)
 
     def connection_from_host(
@@ -280,7 +282,7 @@ class _KeptConnection:
         timeout: Timeout,
         **_: object,
     ) -> _RawResponse:
-        """Send a request and return the answer, whose body is still to be read."""
+        """Send a request and return the response. Its body has not been read yet."""
         limit = timeout.read_timeout if timeout.total is None else timeout.total
         until = time.monotonic() + cast("float", limit)
         connect_limit = cast("float", timeout.connect_timeout)
@@ -298,8 +300,8 @@ class _KeptConnection:
     def _take(self) -> _Connection | None:
         """The kept connection, if it can still be used.
 
-        A firewall or a restarted service drops an idle connection without a sign, and a request on
-        it gets no answer: a connection that was idle for long is closed.
+        A firewall or a restarted service may drop an idle connection without notice, and a request
+        on it gets no response. So a connection that was idle for long is closed.
         """
         is_recent = self._clock() < self._idle_since + MAX_IDLE
         if not self._kept:
@@ -322,16 +324,17 @@ def _close_all(connections: list[_Connection]) -> None:
 
 
 class _DeadlineSocket(socket.socket):
-    """A socket whose time-out covers all that is received from now on, not each ``recv``.
+    """A socket with one timeout for everything that is received, not one for each ``recv``.
 
-    An ordinary time-out starts again with every byte, so a service that drips one a second holds
-    its client for as long as it likes; headers included, where no caller can look at the clock.
+    An ordinary timeout starts again with every byte, so a service that sends one byte per second
+    could keep its client waiting without limit, also within the headers, where no caller can check
+    the time.
     """
 
     _receive_until: float | None = None
 
     def answer_by(self, moment: float) -> None:
-        """Have everything received by a reading of ``time.monotonic()``."""
+        """Set the ``time.monotonic()`` at which everything must have been received."""
         self._receive_until = moment
         super().settimeout(max(0.001, moment - time.monotonic()))
 
@@ -345,11 +348,11 @@ class _DeadlineSocket(socket.socket):
 
 
 class _Connection(http.client.HTTPConnection):
-    debuglevel = 0  # an application that sets it on the base class would have secrets printed
+    debuglevel = 0  # if an application sets it on the base class, http.client prints secrets
     _until = 0.0
 
     def answer_by(self, moment: float) -> None:
-        """Have the next answer by a reading of ``time.monotonic()``."""
+        """Set the ``time.monotonic()`` at which the next response must be complete."""
         self._until = moment
         if self.sock is not None:
             cast("_DeadlineSocket", self.sock).answer_by(moment)
@@ -359,13 +362,13 @@ class _Connection(http.client.HTTPConnection):
         self._watch(self.sock)
 
     def _watch(self, plain: socket.socket) -> None:
-        """Have the time limit cover what is received from this socket."""
+        """Apply the time limit to a socket."""
         self.sock = _DeadlineSocket(plain.family, plain.type, plain.proto, plain.detach())
         self.sock.answer_by(self._until)
 
 
 class _RawResponse:
-    """An answer, as requests expects of urllib3."""
+    """A response with the interface that requests expects from urllib3."""
 
     def __init__(
         self,
@@ -382,7 +385,7 @@ class _RawResponse:
 
     @property
     def length_remaining(self) -> int | None:
-        """Bytes of the body that are missing; ``None`` where the answer does not say."""
+        """The number of bytes of the body that are missing; ``None`` if that is unknown."""
         return self._answer.length
 
     def read(self, amount: int, decode_content: bool = False) -> bytes:
@@ -390,10 +393,10 @@ class _RawResponse:
         return self._answer.read(amount)
 
     def release_conn(self) -> None:
-        """Keep the connection for the next request, if the answer was read to its end."""
+        """Keep the connection for the next request, if the response was read to its end."""
         if self._connection is None:
             return
-        # A kept connection refers to its last answer, and nothing of that is to be kept.
+        # A kept connection refers to its last response: keep none of its headers in memory.
         self._answer.headers = self._answer.msg = http.client.HTTPMessage()
         if self._answer.isclosed() and self._connection.sock is not None:
             self._keep(self._connection)
@@ -414,12 +417,12 @@ def _listed(values: list[str]) -> Iterator[str]:
 
 
 def _explain(error: Exception) -> TransportError:
-    """The library's own error for one of the HTTP client's, which it chains without frames."""
+    """Return an error for an error of the HTTP client, which is chained without frames."""
     causes = _chain(error)
     kind: Callable[[str], TransportError] = TransportError
     if any(isinstance(cause, (requests.Timeout, TimeoutError, socket.timeout)) for cause in causes):
         kind = ExchangeTimeoutError
-    # These keep and quote what was answered, which may be a secret: they are not chained.
+    # These contain and quote the response, which may be a secret, so they are not chained.
     elif any(isinstance(cause, http.client.IncompleteRead) for cause in causes):
         return ConnectionDroppedError(_BROKEN_OFF)
     elif no_http := next(filter(_is_no_http, causes), None):
@@ -445,13 +448,13 @@ def _is_no_http(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error and all it was caused by, outermost first."""
+    """Return the error and its causes, outermost first."""
     chain: list[BaseException] = []
     queue: list[object] = [error]
     while queue:
         link = queue.pop(0)
         if isinstance(link, BaseException) and link not in chain:
             chain.append(link)
-            # requests and urllib3 keep what they wrap in args and .reason, too
+            # requests and urllib3 keep the wrapped error in args and .reason too
             queue += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
     return chain

@@ -1,4 +1,5 @@
-"""For clients that want more than duck typing: one module a client, each importing only its SDK.
+"""Adapters for clients that do not accept a provider, or that need more than one.
 
-Most clients take an :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` as it is.
+There is one module for each client, which imports only that client's SDK. Most clients accept an
+:class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` without an adapter.
 """

@@ -1,7 +1,7 @@
-"""How an asyncio client of alibabacloud-oss-v2 signs in a coroutine.
+"""Signs the requests of alibabacloud-oss-v2's asyncio client in a coroutine.
 
-The client asks its provider for credentials, and its signer for a signature, without ``await``, and
-then awaits its HTTP client. So the signature is made by the HTTP client.
+The client calls its credentials provider and its signer without ``await``, and then awaits its HTTP
+client. Therefore the HTTP client makes the signature here.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class NoCredentials(CredentialsProvider):  # type: ignore[misc]
     """Lets the client continue without credentials."""
 
     def get_credentials(self) -> Any:
-        """Stands in for credentials, too."""
+        """Return this object, in place of credentials."""
         return self
 
     def has_keys(self) -> bool:
-        """What the client asks of credentials."""
+        """Return ``True``; the client checks it."""
         return True
 
 
 class SignAtSend(Signer):  # type: ignore[misc]
-    """A signer that leaves the context of a signature with its request, for a coroutine to sign.
+    """A signer that stores the signing context in the request, for a coroutine to sign later.
 
     Args:
-        source: Where credentials come from.
+        source: The source of the credentials.
     """
 
     def __init__(self, source: RequestSigner) -> None:
@@ -51,20 +51,20 @@ class SignAtSend(Signer):  # type: ignore[misc]
         self._source = source
 
     def sign(self, signing_ctx: Any) -> None:
-        """Called by the client, which does not await it."""
+        """Sign a URL now, and a request later. The client calls it without ``await``."""
         if not signing_ctx.auth_method_query:
             signing_ctx.request.signing_ctx = signing_ctx
             return
-        try:  # a URL: nothing is sent
+        try:  # a presigned URL: nothing is sent
             signing_ctx.credentials = self._source.get_credentials_nowait()
         except CredentialsError as error:
             raise CredentialsFetchError(error=error) from error
         super().sign(signing_ctx)
 
     async def sign_now(self, request: Any) -> None:
-        """Sign a request that :meth:`sign` has seen."""
+        """Sign a request that was passed to :meth:`sign`."""
         signing_ctx = vars(request).pop("signing_ctx", None)
-        if signing_ctx is None:  # a URL
+        if signing_ctx is None:  # a presigned URL
             return
         try:
             signing_ctx.credentials = await self._source.get_credentials_async()
@@ -85,8 +85,8 @@ class SigningHttpClient(AsyncHttpClient):  # type: ignore[misc]
     """Signs a request, then sends it.
 
     Args:
-        signer: What the client signs with.
-        config: The client's, with the options of the transport.
+        signer: The signer of the client.
+        config: The client's configuration, with the options of the transport.
     """
 
     def __init__(self, signer: SignAtSend, config: Config) -> None:
@@ -97,7 +97,7 @@ class SigningHttpClient(AsyncHttpClient):  # type: ignore[misc]
         )
 
     async def send(self, request: Any, **kwargs: Any) -> Any:
-        """Wait for credentials, sign, send."""
+        """Wait for credentials, sign the request, and send it."""
         await self._signer.sign_now(request)
         return await self._transport.send(request, **kwargs)
 

@@ -1,4 +1,4 @@
-"""What the adapters share: the provider they use, and what a refused token leads to."""
+"""Common code of the adapters: the provider, and the handling of a refused token."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Provider(Protocol):
     """What the adapters need of :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider`."""
 
     def get_credentials(self) -> Credentials:
-        """Valid credentials."""
+        """Return valid credentials."""
         ...
 
     async def get_credentials_async(self) -> Credentials:
-        """Valid credentials, without blocking the event loop."""
+        """Return valid credentials, without blocking the event loop."""
         ...
 
     def invalidate(self, credentials: Credentials) -> None:
@@ -38,7 +38,7 @@ class Provider(Protocol):
 
 
 def resolve(provider: Provider | None) -> Provider:
-    """The given provider, or the default one.
+    """Return the provider, or the default one.
 
     Raises:
         TypeError: It is not a provider.
@@ -62,49 +62,49 @@ def resolve(provider: Provider | None) -> Provider:
 
 
 def is_token_refused(code: object) -> bool:
-    """Whether a service's error code says that it does not accept the token (any more).
+    """Whether a service's error code says that it refuses the token.
 
     The OpenAPI gateways add a detail after a dot: ``InvalidSecurityToken.Expired``,
-    ``InvalidAccessKeyId.NotFound``. ``AccessDenied`` is not among the codes: new credentials of
-    the same role are denied too.
+    ``InvalidAccessKeyId.NotFound``. ``AccessDenied`` is not one of the codes, because the service
+    would deny new credentials of the same role too.
     """
     return isinstance(code, str) and code.partition(".")[0] in _REFUSED
 
 
 class RequestSigner:
-    """Hands out snapshots to sign with, and invalidates the one that a service refused.
+    """Returns snapshots to sign with, and invalidates the one that a service refused.
 
-    For clients that ask for credentials and look at the answer in the same thread or task, but do
+    For clients that request credentials and check the response in the same thread or task, but do
     not tell which credentials a request was signed with.
 
     Args:
-        provider: Where credentials come from.
+        provider: The source of the credentials.
     """
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
 
     def get_credentials(self) -> Credentials:
-        """Credentials for one request."""
+        """Return credentials for one request."""
         credentials = self._provider.get_credentials()
         _signed.set((self, credentials))
         return credentials
 
     async def get_credentials_async(self) -> Credentials:
-        """Credentials for one request, without blocking the event loop."""
+        """Return credentials for one request, without blocking the event loop."""
         credentials = await self._provider.get_credentials_async()
         _signed.set((self, credentials))
         return credentials
 
     def get_credentials_nowait(self) -> Credentials:
-        """The cached credentials; for providers without a cache of ours, as get_credentials()."""
+        """Return the cached credentials; other providers' ``get_credentials()`` is called."""
         ask = getattr(self._provider, "get_credentials_nowait", self._provider.get_credentials)
         credentials: Credentials = ask()
         _signed.set((self, credentials))
         return credentials
 
     def last(self) -> Credentials:
-        """The credentials of the request that this thread or task is signing now."""
+        """Return the credentials of the request that this thread or task is signing."""
         signer, credentials = _signed.get() or (None, None)
         if signer is self and credentials is not None:
             return credentials
@@ -114,7 +114,7 @@ class RequestSigner:
         """Whether this error code refuses the token; if so, invalidates the credentials.
 
         Args:
-            code: What the service answered the last request of this thread or task with.
+            code: The error code of the response to the last request of this thread or task.
         """
         if not is_token_refused(code):
             return False

@@ -1,11 +1,11 @@
-"""aiobotocore and s3fs, on OSS's S3-compatible endpoint."""
+"""aiobotocore and s3fs, with OSS's S3-compatible endpoint."""
 
 from __future__ import annotations
 
 from ecs_role_creds.adapters._provider import Provider, RequestSigner, resolve
 
 try:
-    # Another environment has it; pyright takes this very file for it.
+    # Installed in another environment; pyright mistakes this file for the package.
     from aiobotocore import credentials as aws  # pyright: ignore
     from aiobotocore.session import AioSession  # pyright: ignore
     from botocore.credentials import ReadOnlyCredentials
@@ -20,9 +20,10 @@ __all__ = ["session"]
 
 
 def session(provider: Provider | None = None) -> AioSession:
-    """A session for ``s3fs.S3FileSystem(session=...)``, with the settings that OSS needs.
+    """Build a session for ``s3fs.S3FileSystem(session=...)``, with the settings OSS needs.
 
-    A request whose token OSS refuses is signed with new credentials and sent once more.
+    If OSS refuses the token of a request, the request is signed with new credentials and sent once
+    more.
 
     >>> import s3fs
     >>> filesystem = s3fs.S3FileSystem(
@@ -32,8 +33,11 @@ def session(provider: Provider | None = None) -> AioSession:
     ... )
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+
+    Returns:
+        An ``aiobotocore.session.AioSession``.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -48,7 +52,7 @@ def session(provider: Provider | None = None) -> AioSession:
 
 
 class _Credentials(aws.AioCredentials):  # type: ignore[misc]
-    """aiobotocore signs with ``get_frozen_credentials()``, a coroutine here."""
+    """aiobotocore awaits ``get_frozen_credentials()`` for each request."""
 
     method = METHOD
     account_id = None

@@ -1,7 +1,7 @@
-"""alibabacloud-credentials: its provider's type for code that checks types, and the way back.
+"""alibabacloud-credentials: a provider for code that checks types, and a provider from its client.
 
-``alibabacloud_credentials.client.Client(provider=...)`` takes an
-:class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` without it.
+``alibabacloud_credentials.client.Client(provider=...)`` accepts an
+:class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` without an adapter.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["ClientProvider", "CredentialsProvider", "from_client"]
 
 
 class CredentialsProvider(ICredentialsProvider):  # type: ignore[misc]
-    """An ``ICredentialsProvider`` that hands out the SDK's own ``Credentials``.
+    """An ``ICredentialsProvider`` that returns the SDK's own ``Credentials``.
 
     >>> from alibabacloud_credentials.client import Client
     >>> client = Client(provider=CredentialsProvider())
@@ -35,8 +35,8 @@ class CredentialsProvider(ICredentialsProvider):  # type: ignore[misc]
     'ecs_ram_role'
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -46,19 +46,26 @@ class CredentialsProvider(ICredentialsProvider):  # type: ignore[misc]
         self._provider = resolve(provider)
 
     def get_credentials(self) -> SdkCredentials:
-        """Valid credentials; ``get_expiration()`` is in whole seconds since the epoch.
+        """Return valid credentials. Their ``get_expiration()`` is in whole seconds since the epoch.
+
+        >>> CredentialsProvider().get_credentials().get_access_key_id()
+        'STS.FAKE...'
 
         Raises:
-            CredentialsError: There are no valid credentials, and the service gave none in time.
+            CredentialsError: There are no valid credentials, and the service returned none in time.
         """
         return _for_sdk(self._provider.get_credentials())
 
     async def get_credentials_async(self) -> SdkCredentials:
-        """The same, without blocking the event loop."""
+        """Like :meth:`get_credentials`, without blocking the event loop.
+
+        Raises:
+            CredentialsError: As :meth:`get_credentials`.
+        """
         return _for_sdk(await self._provider.get_credentials_async())
 
     def get_provider_name(self) -> str:
-        """``"ecs_ram_role"``."""
+        """Return ``"ecs_ram_role"``."""
         return Credentials.provider_name
 
 
@@ -73,16 +80,19 @@ def _for_sdk(credentials: Credentials) -> SdkCredentials:
 
 
 class ClientProvider:
-    """What :func:`from_client` returns."""
+    """The provider that :func:`from_client` returns."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     def get_credentials(self) -> Credentials:
-        """One snapshot of the client's credentials.
+        """Return one snapshot of the client's credentials.
 
-        ``security_token`` is empty for an AccessKey pair. ``expiration`` is the year 9999: the
-        client does not tell it, and takes care of it itself.
+        For an AccessKey pair, ``security_token`` is empty. ``expiration`` is in the year 9999,
+        because the client does not tell it; the client refreshes the credentials itself.
+
+        Raises:
+            Exception: Any error of the client.
         """
         model = self._client.get_credential()
         return Credentials(
@@ -94,24 +104,24 @@ class ClientProvider:
         )
 
     async def get_credentials_async(self) -> Credentials:
-        """The same on another thread: the client's own coroutine blocks the event loop."""
+        """Like :meth:`get_credentials`, on another thread: the client blocks the event loop."""
         return await asyncio.to_thread(self.get_credentials)
 
     def invalidate(self, credentials: Credentials) -> None:
-        """Do nothing: the client decides itself when it refreshes."""
+        """Do nothing: the client decides when it refreshes."""
 
-    # The names other SDKs call.
+    # The names that other SDKs use.
 
     get_credential = get_credentials
     get_credential_async = get_credentials_async
 
     def get_provider_name(self) -> str:
-        """What the client says it has credentials from."""
+        """Return the name of the provider that the client uses."""
         return str(self._client.get_credential().provider_name)
 
 
 def from_client(client: Any) -> ClientProvider:
-    """Make a provider of an ``alibabacloud_credentials`` client, for a machine that is no instance.
+    """Make a provider from an ``alibabacloud_credentials`` client, for use off an instance.
 
     >>> from alibabacloud_credentials.client import Client
     >>> from alibabacloud_credentials.models import Config
@@ -120,11 +130,14 @@ def from_client(client: Any) -> ClientProvider:
     'LTAI'
 
     Args:
-        client: An ``alibabacloud_credentials.client.Client``: its default chain reads the
+        client: An ``alibabacloud_credentials.client.Client``. Without arguments, it reads the
             environment, then the profiles, and so on.
 
+    Returns:
+        A provider for all the adapters, and for every client that accepts a provider.
+
     Raises:
-        TypeError: ``client`` is something else.
+        TypeError: ``client`` has no ``get_credential()``.
     """
     if isinstance(client, type) or not callable(getattr(client, "get_credential", None)):
         raise TypeError(

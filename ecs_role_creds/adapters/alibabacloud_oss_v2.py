@@ -1,9 +1,8 @@
-"""alibabacloud-oss-v2: configurations whose clients replace a refused token and try again.
+"""alibabacloud-oss-v2: clients that replace a refused token and try again.
 
-The clients take an :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` as
-``config.credentials_provider`` without it. The asyncio client then calls its blocking method on the
-event loop; that of
-:func:`async_client` awaits.
+The clients accept an :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` as
+``config.credentials_provider`` without an adapter. But then the asyncio client calls the blocking
+method on the event loop; a client from :func:`async_client` awaits.
 """
 
 from __future__ import annotations
@@ -32,9 +31,13 @@ __all__ = ["OssCredentialsProvider", "async_client", "config"]
 class OssCredentialsProvider(CredentialsProvider):  # type: ignore[misc]
     """An ``alibabacloud_oss_v2.credentials.CredentialsProvider``, for code that checks types.
 
+    >>> from alibabacloud_oss_v2.config import load_default
+    >>> configured = load_default()
+    >>> configured.credentials_provider = OssCredentialsProvider()
+
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -43,32 +46,36 @@ class OssCredentialsProvider(CredentialsProvider):  # type: ignore[misc]
     def __init__(self, provider: Provider | None = None) -> None:
         self._signer = RequestSigner(resolve(provider))
         self.retryer = _Retryer(self._signer)
-        """A retryer for ``config.retryer``: the standard one, and refused tokens are replaced."""
+        """For ``config.retryer``: the standard retryer, which also replaces refused tokens."""
 
     def get_credentials(self) -> Any:
-        """Valid :class:`~ecs_role_creds.Credentials`, with the attributes that the clients read.
+        """Return valid :class:`~ecs_role_creds.Credentials`; the clients read their attributes.
 
         Raises:
-            CredentialsError: There are no valid credentials, and the service gave none in time.
+            CredentialsError: There are no valid credentials, and the service returned none in time.
         """
         return self._signer.get_credentials()
 
 
 def config(provider: Provider | None = None, **options: Any) -> Config:
-    """A configuration for the client. For an asyncio client, use :func:`async_client`.
+    """Build a configuration for a client. For an asyncio client, use :func:`async_client`.
 
-    A request whose token OSS refuses is signed with new credentials and sent again, within the
-    attempts that the client makes anyway.
+    If OSS refuses the token of a request, the request is signed with new credentials and sent
+    again, within the client's number of attempts.
 
     >>> import alibabacloud_oss_v2 as oss
     >>> client = oss.Client(config(region="cn-hangzhou", use_internal_endpoint=True))
 
     Args:
-        provider: Where the credentials come from; the default one if left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
         options: Attributes of ``alibabacloud_oss_v2.config.Config``.
 
+    Returns:
+        An ``alibabacloud_oss_v2.config.Config``.
+
     Raises:
-        TypeError: ``provider`` is not a provider.
+        TypeError: ``provider`` is not a provider, or ``Config`` has no such attribute.
     """
     configured, over = load_default(), OssCredentialsProvider(provider)
     for name, value in {"credentials_provider": over, "retryer": over.retryer, **options}.items():
@@ -79,21 +86,21 @@ def config(provider: Provider | None = None, **options: Any) -> Config:
 
 
 def async_client(provider: Provider | None = None, **options: Any) -> AsyncClient:
-    """An asyncio client that never blocks the event loop.
+    """Build an asyncio client that never blocks the event loop.
 
-    The SDK's own signs a request, by blocking calls, before it sends it. This one signs as it
-    sends, after ``await provider.get_credentials_async()``. It replaces refused tokens as clients
-    with :func:`config` do.
+    The SDK's own client gets credentials with a blocking call before it sends a request. This one
+    uses ``await provider.get_credentials_async()``. It replaces refused tokens as a client with
+    :func:`config` does.
 
-    ``client.presign()`` sends nothing, so it has no place to wait: it uses the cached credentials,
-    and fails after the client's attempts if there are none.
+    ``client.presign()`` cannot wait: it uses the cached credentials, and fails if there are none.
 
     >>> async def main() -> None:
     ...     async with async_client(region="cn-hangzhou", use_internal_endpoint=True) as client:
     ...         ...
 
     Args:
-        provider: Where the credentials come from; the default one if left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
         options: As for :func:`config`.
 
     Returns:
@@ -101,7 +108,7 @@ def async_client(provider: Provider | None = None, **options: Any) -> AsyncClien
 
     Raises:
         ImportError: aiohttp is not installed.
-        TypeError: ``provider`` is not a provider.
+        TypeError: As for :func:`config`.
     """
     from alibabacloud_oss_v2.aio import AsyncClient
 
@@ -109,7 +116,7 @@ def async_client(provider: Provider | None = None, **options: Any) -> AsyncClien
 
     source = RequestSigner(resolve(provider))
     own = {"credentials_provider": at_send.NoCredentials(), "retryer": _Retryer(source)}
-    configured: Any = config(provider, **{**own, **options})  # its types know no asyncio client
+    configured: Any = config(provider, **{**own, **options})  # its types have no asyncio client
     is_v1 = configured.signature_version == "v1"
     signer = (at_send.SignAtSendV1 if is_v1 else at_send.SignAtSendV4)(source)
     configured.http_client = at_send.SigningHttpClient(signer, configured)

@@ -1,7 +1,7 @@
-"""The ``alibabacloud_*`` product SDKs: a configuration whose clients replace a refused token.
+"""The ``alibabacloud_*`` product SDKs: clients that replace a refused token and try again.
 
-The clients take an :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` as
-``Config(credential=provider)`` without it.
+The clients accept an :class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` as
+``Config(credential=provider)`` without an adapter.
 """
 
 from __future__ import annotations
@@ -24,18 +24,22 @@ __all__ = ["config"]
 
 
 def config(provider: Provider | None = None, **options: Any) -> Config:
-    """A configuration for the client of any product.
+    """Build a configuration for the client of any product.
 
-    A request whose token the service refuses is signed with new credentials and sent once more.
+    If the service refuses the token of a request, the request is signed with new credentials and
+    sent once more.
 
     >>> from alibabacloud_ecs20140526.client import Client
     >>> client = Client(config(region_id="cn-hangzhou"))
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
-        options: Arguments of ``alibabacloud_tea_openapi.utils_models.Config``. The conditions of a
-            ``retry_options`` are kept, and come after the one for refused tokens.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+        options: Arguments of ``alibabacloud_tea_openapi.utils_models.Config``. The conditions of
+            ``retry_options`` are kept, after the one for refused tokens.
+
+    Returns:
+        An ``alibabacloud_tea_openapi.utils_models.Config``.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -48,7 +52,7 @@ def config(provider: Provider | None = None, **options: Any) -> Config:
 
 
 class _Credential(RequestSigner):
-    """What the clients ask for credentials."""
+    """The credential of the clients: they call these two methods for each request."""
 
     @property
     def get_credential(self) -> Any:
@@ -60,9 +64,9 @@ class _Credential(RequestSigner):
 
 
 class _RefusedCodes(list[str]):
-    """The error codes of a condition: all that refuse the token that was sent.
+    """The error codes of a retry condition: all codes that refuse the token.
 
-    The client looks whether the code of an error is in here, before it tries again.
+    Before it tries again, the client checks whether the code of an error is in this list.
     """
 
     def __init__(self, credential: RequestSigner) -> None:

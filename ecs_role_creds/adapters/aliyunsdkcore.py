@@ -1,4 +1,4 @@
-"""aliyun-python-sdk-core: a credential for ``AcsClient`` that follows a provider."""
+"""aliyun-python-sdk-core: a credential for ``AcsClient`` that always reads from a provider."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ _STRONGER = ("ALIYUN_ACCESS_KEY_ID", "ALIYUN_ACCESS_KEY_SECRET")
 
 
 def credential(provider: Provider | None = None) -> StsTokenCredential:
-    """A credential for ``AcsClient(credential=...)``; each request is signed with one snapshot.
+    """Build a credential for ``AcsClient(credential=...)``. Each request uses one snapshot.
 
-    ``ALIYUN_ACCESS_KEY_ID`` and ``ALIYUN_ACCESS_KEY_SECRET`` in the environment win over it, and so
-    do the arguments ``ak`` and ``secret``; where the first two are set, this function warns.
+    ``AcsClient`` prefers its arguments ``ak`` and ``secret``, and the environment variables
+    ``ALIYUN_ACCESS_KEY_ID`` and ``ALIYUN_ACCESS_KEY_SECRET``. If both variables are set, this
+    function emits a ``UserWarning``.
 
     >>> from aliyunsdkcore.client import AcsClient
     >>> client = AcsClient(region_id="cn-hangzhou", credential=credential())
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+
+    Returns:
+        An ``aliyunsdkcore.auth.credentials.StsTokenCredential``.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -46,10 +50,10 @@ def credential(provider: Provider | None = None) -> StsTokenCredential:
 
 
 class _Credential(StsTokenCredential):  # type: ignore[misc]
-    """Reads as one snapshot: the signer asks for the token first, then for the other parts.
+    """Returns the parts of one snapshot: the signer reads the token first, then the other parts.
 
-    The client builds its signer once and reads the three attributes for each request, on the thread
-    that sends it.
+    The client builds its signer once. The signer reads the three attributes for each request, on
+    the thread that sends it.
     """
 
     def __init__(self, provider: Provider) -> None:

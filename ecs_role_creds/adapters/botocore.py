@@ -1,4 +1,4 @@
-"""botocore and boto3, on OSS's S3-compatible endpoint."""
+"""botocore and boto3, with OSS's S3-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["credentials", "session"]
 
 METHOD = "ecs-ram-role"
 
-# OSS takes the bucket as a host name only, and no checksums after the body.
+# OSS accepts the bucket only in the host name, and no checksums after the body.
 OSS = Config(
     s3={"addressing_style": "virtual"},
     request_checksum_calculation="when_required",
@@ -28,16 +28,19 @@ OSS = Config(
 
 
 def credentials(provider: Provider | None = None) -> aws.Credentials:
-    """Credentials for code that takes a ``botocore.credentials.Credentials``.
+    """Build credentials for code that accepts a ``botocore.credentials.Credentials``.
 
-    They never refresh by themselves: each request takes the provider's snapshot.
+    Each request uses the provider's current snapshot.
 
     >>> credentials().get_frozen_credentials().access_key[:4]
     'STS.'
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+
+    Returns:
+        A ``botocore.credentials.Credentials``.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -46,9 +49,10 @@ def credentials(provider: Provider | None = None) -> aws.Credentials:
 
 
 def session(provider: Provider | None = None) -> Session:
-    """A session for ``boto3.Session(botocore_session=...)``, with the settings that OSS needs.
+    """Build a session for ``boto3.Session(botocore_session=...)`` with the settings OSS needs.
 
-    A request whose token OSS refuses is signed with new credentials and sent once more.
+    If OSS refuses the token of a request, the request is signed with new credentials and sent once
+    more.
 
     >>> import boto3
     >>> s3 = boto3.Session(botocore_session=session(), region_name="cn-hangzhou").client(
@@ -56,7 +60,11 @@ def session(provider: Provider | None = None) -> Session:
     ... )
 
     Args:
-        provider: Where the credentials come from; the default one if left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+
+    Returns:
+        A ``botocore.session.Session``.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -71,7 +79,7 @@ def session(provider: Provider | None = None) -> Session:
 
 
 def retry_after_refusal(signer: RequestSigner) -> Any:
-    """A handler of ``needs-retry`` that sends a request again, once, if its token was refused."""
+    """Return a handler for ``needs-retry`` that retries once if the token was refused."""
 
     def handle(response: Any, attempts: int, **_: Any) -> float | None:
         code = response[1].get("Error", {}).get("Code") if response is not None else None
@@ -81,7 +89,7 @@ def retry_after_refusal(signer: RequestSigner) -> Any:
 
 
 class _Credentials(aws.Credentials):  # type: ignore[misc]
-    """botocore signs with ``get_frozen_credentials()``; other code may read the parts."""
+    """botocore calls ``get_frozen_credentials()`` for a request; other code may read the parts."""
 
     method = METHOD
     account_id = None

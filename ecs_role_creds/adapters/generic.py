@@ -1,11 +1,12 @@
-"""Credentials in plain shapes, for code that wants a tuple, a dictionary or an environment.
+"""Credentials as a tuple, a dictionary or environment variables, for any other client.
 
-Each call takes one snapshot, so its parts belong together. What it returns holds the secrets
-openly and is not renewed: call again for each use, and keep it out of logs.
+Each call uses one snapshot, so all parts belong together. The result contains the secrets in plain
+text and is not refreshed: call again for each use, and keep it out of logs.
 
 ``provider`` is a provider, a :class:`~ecs_role_creds.Credentials` snapshot, or ``None`` for
 :func:`~ecs_role_creds.default_provider`. Every function raises
-:class:`~ecs_role_creds.errors.CredentialsError` when the provider has no valid credentials.
+:class:`~ecs_role_creds.errors.CredentialsError` if the provider has no valid credentials, and
+``TypeError`` if ``provider`` is something else.
 """
 
 from __future__ import annotations
@@ -47,14 +48,20 @@ ENVIRONMENT_VARIABLES = (
     # Terraform, Packer, lego
     ("ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"),
 )
-"""Variables that Alibaba Cloud's SDKs and tools read for the id, secret, security token."""
+"""The environment variables from which Alibaba Cloud's SDKs and tools read the AccessKey id, the
+AccessKey secret and the security token."""
 
 AWS_ENVIRONMENT_VARIABLES = (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),)
-"""The same of AWS SDKs and S3 tools."""
+"""The environment variables from which AWS SDKs and S3 tools read credentials."""
 
 
 def credentials_tuple(provider: Source = None) -> tuple[str, str, str]:
-    """``(access_key_id, access_key_secret, security_token)``."""
+    """Return ``(access_key_id, access_key_secret, security_token)``.
+
+    >>> access_key_id, access_key_secret, security_token = credentials_tuple()
+    >>> access_key_id
+    'STS.FAKE...'
+    """
     credentials = _snapshot(provider)
     return (
         credentials.access_key_id,
@@ -64,10 +71,12 @@ def credentials_tuple(provider: Source = None) -> tuple[str, str, str]:
 
 
 def credentials_document(provider: Source = None) -> dict[str, str]:
-    """A dictionary in the keys of the metadata service's role document.
+    """Return a dictionary with the keys of the metadata service's role document.
 
-    ``AccessKeyId``, ``AccessKeySecret``, ``SecurityToken``, ``Expiration`` and ``Code``: what
-    clients of ``ALIBABA_CLOUD_CREDENTIALS_URI`` read as JSON.
+    Clients of ``ALIBABA_CLOUD_CREDENTIALS_URI`` read it as JSON.
+
+    >>> sorted(credentials_document())
+    ['AccessKeyId', 'AccessKeySecret', 'Code', 'Expiration', 'SecurityToken']
     """
     credentials = _snapshot(provider)
     return {
@@ -80,7 +89,13 @@ def credentials_document(provider: Source = None) -> dict[str, str]:
 
 
 def aliyun_external_document(provider: Source = None) -> dict[str, str]:
-    """What the aliyun CLI reads from the ``process_command`` of a profile in ``External`` mode."""
+    """Return the JSON document for the ``process_command`` of an aliyun CLI profile.
+
+    The profile has the mode ``External``.
+
+    >>> aliyun_external_document()["mode"]
+    'StsToken'
+    """
     credentials = _snapshot(provider)
     return {
         "mode": "StsToken",
@@ -92,7 +107,11 @@ def aliyun_external_document(provider: Source = None) -> dict[str, str]:
 
 
 def aws_process_document(provider: Source = None) -> dict[str, str | int]:
-    """What AWS SDKs and tools read from the ``credential_process`` of a profile."""
+    """Return the JSON document for the ``credential_process`` of an AWS profile.
+
+    >>> sorted(aws_process_document())
+    ['AccessKeyId', 'Expiration', 'SecretAccessKey', 'SessionToken', 'Version']
+    """
     credentials = _snapshot(provider)
     return {
         "Version": 1,
@@ -104,7 +123,11 @@ def aws_process_document(provider: Source = None) -> dict[str, str | int]:
 
 
 def aws_container_document(provider: Source = None) -> dict[str, str]:
-    """What AWS SDKs and tools read from ``AWS_CONTAINER_CREDENTIALS_FULL_URI``."""
+    """Return the JSON document for ``AWS_CONTAINER_CREDENTIALS_FULL_URI``.
+
+    >>> sorted(aws_container_document())
+    ['AccessKeyId', 'Expiration', 'SecretAccessKey', 'Token']
+    """
     credentials = _snapshot(provider)
     return {
         "AccessKeyId": credentials.access_key_id,
@@ -115,18 +138,25 @@ def aws_container_document(provider: Source = None) -> dict[str, str]:
 
 
 def credentials_environment(provider: Source = None) -> dict[str, str]:
-    """Environment variables that Alibaba Cloud's SDKs and tools, and oss2, read credentials from.
+    """Return the environment variables from which Alibaba Cloud's SDKs and tools read credentials.
 
-    For child processes: ``subprocess.run(..., env={**os.environ, **credentials_environment()})``.
+    >>> import os, subprocess
+    >>> environment = {**os.environ, **credentials_environment()}
+    >>> done = subprocess.run(["true"], env=environment, check=True)
+
+    The keys are those of :data:`ENVIRONMENT_VARIABLES`.
     """
     return _environment(ENVIRONMENT_VARIABLES, provider)
 
 
 def aws_environment(provider: Source = None) -> dict[str, str]:
-    """Environment variables that AWS SDKs and S3 tools read credentials from.
+    """Return the environment variables from which AWS SDKs and S3 tools read credentials.
 
-    For tools that reach OSS through its S3-compatible interface. Keep them away from processes
-    that also talk to AWS: these variables replace the credentials of every profile.
+    For tools that access OSS through its S3-compatible interface. Do not set them in a process that
+    also uses AWS: they take precedence over the credentials of every profile.
+
+    >>> sorted(aws_environment())
+    ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']
     """
     return _environment(AWS_ENVIRONMENT_VARIABLES, provider)
 

@@ -1,4 +1,4 @@
-"""obstore, on OSS's S3-compatible endpoint."""
+"""obstore, with OSS's S3-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["async_credential_provider", "credential_provider"]
 
 
 def credential_provider(provider: Provider | None = None) -> Callable[[], S3Credential]:
-    """A function for ``S3Store(credential_provider=...)``.
+    """Build a function for ``S3Store(credential_provider=...)``.
 
-    ``expires_at`` is always now: the store then asks for each request instead of keeping what the
-    provider has replaced since.
+    ``expires_at`` is always the current time, so the store calls the function for each request and
+    never keeps credentials that the provider has replaced.
 
     >>> from obstore.store import S3Store
     >>> store = S3Store(
@@ -39,8 +39,11 @@ def credential_provider(provider: Provider | None = None) -> Callable[[], S3Cred
     ... )
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+
+    Returns:
+        A function without arguments that returns an ``obstore.store.S3Credential``.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -52,10 +55,25 @@ def credential_provider(provider: Provider | None = None) -> Callable[[], S3Cred
 def async_credential_provider(
     provider: Provider | None = None,
 ) -> Callable[[], Awaitable[S3Credential]]:
-    """The same for a store that is used in coroutines only: it never blocks the event loop.
+    """Like :func:`credential_provider`, for a store that is used in coroutines only.
+
+    The function awaits the provider, so it never blocks the event loop.
+
+    >>> from obstore.store import S3Store
+    >>> store = S3Store(
+    ...     "example-bucket",
+    ...     endpoint="https://example-bucket.s3.oss-cn-hangzhou-internal.aliyuncs.com",
+    ...     region="cn-hangzhou",
+    ...     virtual_hosted_style_request=True,
+    ...     credential_provider=async_credential_provider(),
+    ... )
 
     Args:
-        provider: Where the credentials come from; the default one if left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+
+    Returns:
+        A coroutine function without arguments that returns an ``obstore.store.S3Credential``.
 
     Raises:
         TypeError: ``provider`` is not a provider.

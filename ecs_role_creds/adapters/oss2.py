@@ -1,7 +1,7 @@
-"""oss2: a provider that *is* an ``oss2.CredentialsProvider``, and a session that replaces tokens.
+"""oss2: a provider for code that checks types, and a session that replaces a refused token.
 
-``oss2.ProviderAuth``, ``ProviderAuthV2`` and ``ProviderAuthV4`` take an
-:class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` without it.
+``oss2.ProviderAuth``, ``ProviderAuthV2`` and ``ProviderAuthV4`` accept an
+:class:`~ecs_role_creds.EcsRamRoleCredentialsProvider` without an adapter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ecs_role_creds.errors import CredentialsError
 if TYPE_CHECKING:
 
     class CredentialsProvider:
-        """What oss2's untyped class of that name declares."""
+        """The interface of oss2's class, which has no types."""
 
         def get_credentials(self) -> object: ...
 
@@ -42,14 +42,14 @@ _CODE = re.compile(rb"<Code>(\w+)</Code>")
 
 
 class OssCredentialsProvider(CredentialsProvider):
-    """An ``oss2.CredentialsProvider`` over an instance role provider.
+    """An ``oss2.CredentialsProvider`` that returns the provider's credentials.
 
     >>> import oss2
     >>> auth = oss2.ProviderAuthV4(OssCredentialsProvider())
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -59,18 +59,21 @@ class OssCredentialsProvider(CredentialsProvider):
         self._provider = resolve(provider)
 
     def get_credentials(self) -> Credentials:
-        """Valid credentials, with the getters that oss2 calls.
+        """Return valid credentials, with the getters that oss2 calls.
+
+        >>> OssCredentialsProvider().get_credentials().get_access_key_id()
+        'STS.FAKE...'
 
         Raises:
-            CredentialsError: There are no valid credentials, and the service gave none in time.
+            CredentialsError: There are no valid credentials, and the service returned none in time.
         """
         return self._provider.get_credentials()
 
 
 class Session(_Session):
-    """An ``oss2.Session`` that invalidates the credentials whose token OSS refuses.
+    """An ``oss2.Session`` that invalidates the credentials if OSS refuses their token.
 
-    The refused request fails as before; the next one is signed with new credentials.
+    The refused request still fails. The next one is signed with new credentials.
 
     >>> import oss2
     >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
@@ -84,9 +87,10 @@ class Session(_Session):
     ... )
 
     Args:
-        provider: The one that the requests are signed with; the default one if left out.
-        pool_size: As of ``oss2.Session``.
-        adapter: As of ``oss2.Session``.
+        provider: The provider that signs the requests; by default
+            :func:`~ecs_role_creds.default_provider`.
+        pool_size: The number of connections, as for ``oss2.Session``.
+        adapter: The HTTP adapter, as for ``oss2.Session``.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -99,7 +103,7 @@ class Session(_Session):
         self._provider = resolve(provider)
 
     def do_request(self, req: Any, timeout: Any) -> Any:
-        """Send a request, and look at the error code of a 403."""
+        """Send a request, and check the error code if the status is 403."""
         answer = super().do_request(req, timeout)
         token = req.headers.get("x-oss-security-token")
         if answer.status == 403 and token is not None and is_token_refused(_code(answer.response)):
@@ -111,7 +115,7 @@ class Session(_Session):
 
 
 def _code(response: Any) -> str | None:
-    """The error code in a body, which stays readable, or in the header of an answer without."""
+    """Return the error code from the body, which stays readable, or from the header."""
     error = response.content or base64.b64decode(response.headers.get("x-oss-err", ""))
     match = _CODE.search(error)
     return match[1].decode() if match else None

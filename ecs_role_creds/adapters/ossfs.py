@@ -1,4 +1,4 @@
-"""ossfs: fsspec file systems on OSS that follow a provider, for pandas, Dask and others."""
+"""ossfs: fsspec file systems on OSS that use a provider, for pandas, Dask and others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["AioOSSFileSystem", "OSSFileSystem", "filesystem"]
 
 
 class _ExactRanges:
-    """ossfs 2025.5 reads one byte more than it was asked for, which parquet readers refuse."""
+    """ossfs 2025.5 reads one byte too many, which parquet readers refuse."""
 
     def get_object(self, path: str, start: int, end: int) -> bytes:
         content: bytes = super().get_object(path, start, end)  # type: ignore[misc]
@@ -30,14 +30,18 @@ class _ExactRanges:
 class OSSFileSystem(_ExactRanges, ossfs.OSSFileSystem):  # type: ignore[misc]
     """An ``ossfs.OSSFileSystem`` that signs each request with the provider's credentials.
 
-    It pickles as its arguments, without a secret. A token that OSS refuses is replaced; the
-    refused request fails, and the next one is signed with new credentials.
+    A pickle contains its arguments and no secret. If OSS refuses a token, that request fails, and
+    the next one is signed with new credentials.
+
+    >>> fs = OSSFileSystem(
+    ...     endpoint="https://oss-cn-hangzhou-internal.aliyuncs.com", region="cn-hangzhou"
+    ... )
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
-        region: Signs with version 4 for this region; with version 1 if left out.
-        options: As of ``ossfs.OSSFileSystem``: ``endpoint`` and others.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+        region: The region for signature version 4; by default, version 1 is used.
+        options: The arguments of ``ossfs.OSSFileSystem``: ``endpoint`` and others.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -53,9 +57,9 @@ class OSSFileSystem(_ExactRanges, ossfs.OSSFileSystem):  # type: ignore[misc]
 
 
 class AioOSSFileSystem(_ExactRanges, ossfs.AioOSSFileSystem):  # type: ignore[misc]
-    """The same on ``ossfs.AioOSSFileSystem``; it does not see refusals.
+    """Like :class:`OSSFileSystem`, but an ``ossfs.AioOSSFileSystem``. It does not notice refusals.
 
-    It asks for credentials on its event loop: use ``provider.polling()``.
+    It gets credentials with a blocking call on its event loop: use ``provider.polling()``.
     """
 
     def __init__(
@@ -72,17 +76,18 @@ def filesystem(
     region: str | None = None,
     **options: Any,
 ) -> OSSFileSystem | AioOSSFileSystem:
-    """Build a file system.
+    """Build an :class:`OSSFileSystem` or an :class:`AioOSSFileSystem`.
 
     >>> fs = filesystem(
     ...     endpoint="https://oss-cn-hangzhou-internal.aliyuncs.com", region="cn-hangzhou"
     ... )
 
     Args:
-        provider: Where the credentials come from; the default one if left out.
-        use_aio: Whether to build the one on aiooss2.
-        region: Signs with version 4 for this region; with version 1 if left out.
-        options: As of the classes of ossfs: ``endpoint`` and others.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
+        use_aio: Whether to build an :class:`AioOSSFileSystem`.
+        region: The region for signature version 4; by default, version 1 is used.
+        options: The arguments of the class in ossfs: ``endpoint`` and others.
 
     Raises:
         TypeError: ``provider`` is not a provider.
@@ -96,7 +101,7 @@ def _auth(provider: Provider, region: str | None) -> Any:
 
 
 class _AuthV4(oss2.ProviderAuthV4):  # type: ignore[misc]
-    """Says which region a request is for, which ossfs does not."""
+    """Sets the region of a request, which ossfs does not."""
 
     def __init__(self, provider: Provider, region: str) -> None:
         super().__init__(provider)

@@ -1,4 +1,4 @@
-"""polars, on OSS's S3-compatible endpoint."""
+"""polars, with OSS's S3-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["PolarsCredentialProvider", "credential_provider"]
 
 
 class PolarsCredentialProvider:
-    """What :func:`credential_provider` returns; pickles with its provider, without a secret."""
+    """The object that :func:`credential_provider` returns. Its pickle contains no secret."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
 
     def __call__(self) -> tuple[dict[str, str], int]:
-        """The options to sign with, and when polars has to ask again: always now."""
+        """Return the credentials for polars, and when it must call again: always now."""
         credentials = self._provider.get_credentials()
         options = {
             "aws_access_key_id": credentials.access_key_id,
@@ -35,9 +35,9 @@ class PolarsCredentialProvider:
 
 
 def credential_provider(provider: Provider | None = None) -> PolarsCredentialProvider:
-    """A function for ``scan_parquet(credential_provider=...)`` and its like.
+    """Build a function for ``scan_parquet(credential_provider=...)`` and similar functions.
 
-    polars asks it for each request, so that it never keeps what the provider has replaced.
+    polars calls it for each request, so it never keeps credentials that the provider has replaced.
 
     >>> import polars
     >>> frame = polars.scan_parquet(
@@ -51,8 +51,8 @@ def credential_provider(provider: Provider | None = None) -> PolarsCredentialPro
     ... )
 
     Args:
-        provider: Where the credentials come from; :func:`~ecs_role_creds.default_provider` if
-            left out.
+        provider: The source of the credentials; by default
+            :func:`~ecs_role_creds.default_provider`.
 
     Raises:
         TypeError: ``provider`` is not a provider.

@@ -1,7 +1,7 @@
-"""A fake metadata service and a fake OSS, for your tests and the library's own.
+"""A fake metadata service, a fake OSS, and a fake RAM and ECS, for tests.
 
-Works without pytest. With pytest, the fixtures of ``plugin`` are available once the package is
-installed.
+They work without pytest. With pytest, the fixtures of ``plugin`` are available as soon as the
+package is installed.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    # At first use: every pytest run imports this package for the plugin's sake, and some of its
-    # modules need packages that not everybody has.
+    # At first use, because every pytest run imports this package for its plugin, and some modules
+    # need optional packages.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""The time of the fake service: real time, or time that a test moves."""
+"""A clock that a test moves."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ _Notify = Callable[[], object]
 
 
 class VirtualClock:
-    """Time that stands still until a test moves it, so that six hours pass in a millisecond.
+    """A clock that stands still until a test moves it, so that six hours pass in a millisecond.
+
+    Pass it to a fake service, and to the provider in a
+    :class:`~ecs_role_creds.provider.Runtime`. With the fixture ``ecs_metadata``, the marker
+    ``@pytest.mark.ecs_metadata(clock=VirtualClock)`` does both.
+
+    >>> clock = VirtualClock()
+    >>> before = clock()
+    >>> clock.advance(6 * 3600)
+    >>> clock() - before
+    21600.0
 
     Args:
-        start: The time of day it begins at, as an aware datetime.
+        start: The time at the start, as an aware datetime.
 
     Raises:
         ValueError: ``start`` has no time zone.
@@ -30,14 +40,20 @@ class VirtualClock:
         self._notified: list[tuple[_Notify, _Notify]] = []
 
     def __call__(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; a negative number sets the clock back.
+        """Move the clock forward; a negative number sets it back.
 
-        With the ``ecs_metadata`` fixture, fetches in progress end first, and providers that poll
-        do what is due afterwards, before this method returns.
+        With the fixture ``ecs_metadata``, this method first waits for fetches in progress. After
+        moving the clock, it lets providers that poll fetch if a fetch is due.
+
+        >>> clock = VirtualClock()
+        >>> clock.advance(60)
+
+        Args:
+            seconds: How far to move it.
         """
         notified = list(self._notified)
         for before, _ in notified:
@@ -49,7 +65,7 @@ class VirtualClock:
 
     @contextlib.contextmanager
     def notifying(self, before: _Notify, after: _Notify) -> Iterator[None]:
-        """Call a function before, and another one after each advance inside the block."""
+        """Call one function before and another after each :meth:`advance` inside the block."""
         both = (before, after)
         self._notified.append(both)
         try:

@@ -1,4 +1,4 @@
-"""What goes to and fro between a client and the fake service."""
+"""Requests, responses and records of the fake services."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 Conduct = Literal["send", "hang", "drip", "reset"]
-"""How an answer is given: properly; not before ``recover()``; a byte at a time; or the connection
-is reset instead."""
+"""How a response is sent: normally; not before ``recover()``; one byte at a time; or not at all,
+because the connection is reset."""
 
 PathKind = Literal["token", "role", "document", "other"]
 """Which kind of path a request is for: the session token, the role's name, the role document."""
@@ -19,9 +19,9 @@ class Request(NamedTuple):
 
     Attributes:
         method: ``GET``, ``PUT``, ...
-        path: With the query, if any, as it was sent.
+        path: The path, with the query, as it was sent.
         headers: Names in lower case. The values of a repeated header are joined with ``", "``.
-        body: All of it; a request whose body breaks off is never handed on.
+        body: The complete body.
         trailers: The headers after a chunked body.
     """
 
@@ -33,15 +33,15 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """An answer, and how to give it.
+    """A response, and how to send it.
 
     Attributes:
         status: The HTTP status.
-        body: What it carries.
-        headers: Besides ``Content-Length``.
+        body: The body.
+        headers: The headers, without ``Content-Length``.
         delay: Seconds before the first byte.
-        conduct: How it is given.
-        interval: Seconds between two bytes that drip.
+        conduct: How it is sent.
+        interval: Seconds between two bytes, if it is sent one byte at a time.
     """
 
     status: int
@@ -53,14 +53,20 @@ class Response(NamedTuple):
 
 
 class RecordedRequest(NamedTuple):
-    """A request that was received, and the status it was answered with.
+    """A request that the fake received, and the status of the response.
+
+    >>> from ecs_role_creds import get_credentials
+    >>> credentials = get_credentials()
+    >>> first = ecs_metadata.requests[0]
+    >>> first.method, first.path, first.status
+    ('PUT', '/latest/api/token', 200)
 
     Attributes:
         method: ``GET``, ``PUT``, ...
-        path: With the query, if any.
+        path: The path, with the query.
         headers: Names in lower case.
-        time: The service's time of day.
-        status: Of the answer; 0 where the connection was to be reset instead.
+        time: When it was received, by the service's clock.
+        status: The status of the response; 0 if the connection was reset instead.
     """
 
     method: str
@@ -75,15 +81,19 @@ class RecordedRequest(NamedTuple):
 
 
 class IssuedCredentials(NamedTuple):
-    """Fake credentials that were issued.
+    """Fake credentials that the fake issued.
+
+    >>> issued = ecs_metadata.rotate()
+    >>> issued.access_key_id, issued.role_name
+    ('STS.FAKE...', 'app-role')
 
     Attributes:
         access_key_id: ``STS.FAKE...``
         access_key_secret: ``fake-secret-...``
         security_token: ``fake-security-token-...``
-        issued_at: When, by the service's clock.
-        expiration: The moment the service stops accepting them; a whole second.
-        role_name: Whose they are.
+        issued_at: When they were issued, by the service's clock.
+        expiration: When they expire, in whole seconds.
+        role_name: The role of the credentials.
     """
 
     access_key_id: str
@@ -95,7 +105,7 @@ class IssuedCredentials(NamedTuple):
 
 
 class Policies(Protocol):
-    """Which role may do what; a fake OSS asks it after it has verified the signature."""
+    """Which role may do what. A fake OSS checks it after it has verified the signature."""
 
     def allows(
         self,
@@ -104,13 +114,13 @@ class Policies(Protocol):
         resource: str,
         context: Mapping[str, str] | None = None,
     ) -> bool:
-        """Whether the policies of a role allow an action.
+        """Return whether the policies of a role allow an action.
 
         Args:
             role_name: The role whose credentials signed the request.
             action: A RAM action, such as ``oss:GetObject``.
             resource: ``acs:oss:*:*:BUCKET/KEY``, ``acs:oss:*:*:BUCKET``, or ``acs:oss:*:*:*`` for
                 the list of buckets.
-            context: What conditions look at: ``{"oss:Prefix": ...}`` for a list of objects.
+            context: The values for conditions: ``{"oss:Prefix": ...}`` for a list of objects.
         """
         ...

@@ -1,4 +1,4 @@
-"""Faults that a test injects into a fake service, shared by all fakes."""
+"""Faults that a test injects into a fake service. All fakes share these controls."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import ClassVar, Generic, TypeVar
 from ecs_role_creds.testing.exchange import Request, Response
 
 Change = Callable[[Request, Response], Response]
-"""Turns the normal answer into the faulty one."""
+"""Turns the normal response into the faulty one."""
 
 Kind = TypeVar("Kind", bound=str)
-"""The kinds of request that a fake tells apart."""
+"""The kinds of requests of a fake."""
 
 
 @dataclass
 class Fault:
-    """A change to the answers of some requests.
+    """A change to the responses to some requests.
 
     Attributes:
-        change: What it does.
-        on: The kind of request it is for; ``None``: every kind.
+        change: The change.
+        on: The kind of requests it applies to; ``None``: every kind.
         times: How many more requests it applies to; ``None``: no limit.
         replaces_work: Whether the request is not carried out at all.
     """
@@ -34,16 +34,16 @@ class Fault:
 
 
 class Faults(Generic[Kind]):
-    """The fault controls of a fake service. Safe to call from any thread.
+    """The fault controls of a fake service. They may be called from any thread.
 
-    Each takes ``times``, the number of requests it applies to (until :meth:`recover`, if left
-    out), and ``on``, the kind of request it applies to (all of them, if left out). For the metadata
-    service the kinds are ``"token"``, ``"role"``, ``"document"`` and ``"other"``. Faults add up: a
-    delay and a failure give a late failure.
+    Every method has two optional arguments: ``times``, the number of requests that the fault
+    applies to (by default, until :meth:`recover`), and ``on``, the kind of requests (by default,
+    all). For the metadata service, the kinds are ``"token"``, ``"role"``, ``"document"`` and
+    ``"other"``. Faults combine: a delay and a failure make a delayed failure.
     """
 
     fault_kinds: ClassVar[tuple[str, ...]] = ()
-    """The values that ``on`` takes; each fake has its own."""
+    """The values of ``on``; each fake has its own."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -57,13 +57,18 @@ class Faults(Generic[Kind]):
         times: int | None = None,
         on: Kind | None = None,
     ) -> None:
-        """Answer with this status, and with ``Retry-After`` if given.
+        """Return this status, and the header ``Retry-After`` if given.
+
+        >>> from ecs_role_creds import default_provider
+        >>> ecs_metadata.fail(503)
+        >>> default_provider().check_health().condition
+        'no-credentials'
 
         Args:
             status: The HTTP status.
             retry_after: Whole seconds for the ``Retry-After`` header.
-            times: See the class.
-            on: See the class.
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
 
         Raises:
             ValueError: An argument is out of range.
@@ -76,7 +81,18 @@ class Faults(Generic[Kind]):
     def throttle(
         self, retry_after: float = 1.0, *, times: int | None = None, on: Kind | None = None
     ) -> None:
-        """Answer 429 with ``Retry-After`` (status and header are inferred)."""
+        """Return 429 with ``Retry-After`` (status and header are inferred).
+
+        >>> ecs_metadata.throttle(retry_after=5, times=3)
+
+        Args:
+            retry_after: Whole seconds for the ``Retry-After`` header.
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         self.fail(429, retry_after=retry_after, times=times, on=on)
 
     def answer(
@@ -88,7 +104,21 @@ class Faults(Generic[Kind]):
         times: int | None = None,
         on: Kind | None = None,
     ) -> None:
-        """Answer with a body of your own: malformed, oversized, a redirect, ..."""
+        """Return your own response: malformed, oversized, a redirect, ...
+
+        >>> ecs_metadata.answer("<html>Please log in</html>", on="role")
+        >>> ecs_metadata.answer("", status=302, headers={"Location": "http://127.0.0.1/"})
+
+        Args:
+            body: The body; a string is sent as UTF-8.
+            status: The HTTP status.
+            headers: Headers to add.
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         content = body.encode() if isinstance(body, str) else body
         more = dict(headers or {})
         self._add(
@@ -101,25 +131,69 @@ class Faults(Generic[Kind]):
         )
 
     def delay(self, seconds: float, *, times: int | None = None, on: Kind | None = None) -> None:
-        """Wait before answering; real seconds."""
+        """Wait before each response.
+
+        >>> ecs_metadata.delay(0.2, times=1)
+
+        Args:
+            seconds: How long to wait, in real time.
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         if seconds < 0:
             raise ValueError(f"cannot delay by {seconds} seconds; pass 0 or more")
         self._add(lambda _, response: response._replace(delay=response.delay + seconds), times, on)
 
     def hang(self, *, times: int | None = None, on: Kind | None = None) -> None:
-        """Do not answer until :meth:`recover`; then give the normal answer."""
+        """Send no response until :meth:`recover`; then send the normal one.
+
+        >>> ecs_metadata.hang(on="document")
+
+        Args:
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         self._add(lambda _, response: response._replace(conduct="hang"), times, on)
 
     def drip(
         self, interval: float = 1.0, *, times: int | None = None, on: Kind | None = None
     ) -> None:
-        """Send the answer one byte at a time, headers included; the rest after :meth:`recover`."""
+        """Send the response one byte at a time, including its headers.
+
+        After :meth:`recover`, the rest is sent at once.
+
+        >>> ecs_metadata.drip(interval=0.5)
+
+        Args:
+            interval: Seconds between two bytes.
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         self._add(
             lambda _, response: response._replace(conduct="drip", interval=interval), times, on
         )
 
     def reset(self, *, times: int | None = None, on: Kind | None = None) -> None:
-        """Reset the connection instead of answering."""
+        """Reset the connection instead of sending a response.
+
+        >>> ecs_metadata.reset(times=1)
+
+        Args:
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         self._add(
             lambda _, response: response._replace(conduct="reset"), times, on, replaces_work=True
         )
@@ -127,7 +201,18 @@ class Faults(Generic[Kind]):
     def skew_date(
         self, seconds: float, *, times: int | None = None, on: Kind | None = None
     ) -> None:
-        """Send a ``Date`` header that is wrong by so many seconds; the clock itself is right."""
+        """Send a wrong ``Date`` header. The service's clock does not change.
+
+        >>> ecs_metadata.skew_date(-3600)
+
+        Args:
+            seconds: How wrong it is; negative if it is in the past.
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         from datetime import timedelta
         from email.utils import format_datetime, parsedate_to_datetime
 
@@ -141,7 +226,17 @@ class Faults(Generic[Kind]):
         self._add(skew, times, on)
 
     def drop_date(self, *, times: int | None = None, on: Kind | None = None) -> None:
-        """Send no ``Date`` header."""
+        """Send no ``Date`` header.
+
+        >>> ecs_metadata.drop_date()
+
+        Args:
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
 
         def drop(_: Request, response: Response) -> Response:
             headers = {name: value for name, value in response.headers.items() if name != "Date"}
@@ -150,7 +245,7 @@ class Faults(Generic[Kind]):
         self._add(drop, times, on)
 
     def recover(self) -> None:
-        """End every fault. Answers that hang or drip are sent at once."""
+        """End all faults."""
         with self._faults_lock:
             self._faults.clear()
 
@@ -170,7 +265,7 @@ class Faults(Generic[Kind]):
             self._faults.append(Fault(change, on, times, replaces_work))
 
     def _claim(self, kind: str) -> list[Fault]:
-        """The faults for one request of this kind, oldest first; each counts the request."""
+        """Return the faults for one request of this kind, oldest first, and count the request."""
         with self._faults_lock:
             claimed = [fault for fault in self._faults if fault.on in (None, kind)]
             for fault in claimed:
@@ -180,14 +275,14 @@ class Faults(Generic[Kind]):
             return claimed
 
     def _changed(self, request: Request, kind: Kind, response: Response) -> Response:
-        """The answer with the faults for this request applied."""
+        """Return the response with the faults for this request applied."""
         for fault in self._claim(kind):
             response = fault.change(request, response)
         return response
 
 
 def retry_after_header(seconds: float | None) -> dict[str, str]:
-    """The header for a fault; empty for ``None``. Raises ``ValueError``."""
+    """Return the header for a fault; empty for ``None``. Raises ``ValueError``."""
     if seconds is None:
         return {}
     if seconds < 0 or seconds != int(seconds):

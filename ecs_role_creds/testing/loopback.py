@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback. Stopping it ends its threads and closes its sockets."""
+"""A small HTTP server on loopback. Stopping it closes its sockets and ends its threads."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _Self = TypeVar("_Self", bound="LoopbackServer")
 class LoopbackServer:
     """Serves :meth:`handle` over HTTP/1.1, with a thread for each connection.
 
-    A context manager: ready inside the block. Several may run at once. A forked child closes its
-    copies of the sockets and serves nothing.
+    It is a context manager: it listens inside the block. Several may run at once. A forked child
+    closes its copies of the sockets.
 
     Args:
-        host: The address to listen at: ``127.0.0.1``, ``::1`` or a name.
-        port: Where to listen; 0: any free port.
+        host: The address to listen on: ``127.0.0.1``, ``::1`` or a name.
+        port: The port; 0: any free port.
     """
 
     max_body = 16 * 2**20
-    """Bytes that a request's body may have."""
+    """The maximum size of a request body, in bytes."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._address = (host, port)
@@ -46,20 +46,27 @@ class LoopbackServer:
         self._calm = threading.Event()
 
     def handle(self, request: Request) -> Response:
-        """Answer a request; subclasses implement it."""
+        """Respond to a request. Subclasses implement it."""
         raise NotImplementedError
 
     def refuse(self, request: Request, error: BadRequestError) -> Response:
-        """Answer a request that cannot be read. Its body is empty, whatever was sent."""
+        """Respond to a request that cannot be read. Its ``body`` is empty."""
         text = f"{error.code}: {error}\n".encode()
         return Response(error.status, text, {"Content-Type": "text/plain"})
 
     def start(self: _Self) -> _Self:
-        """Begin to listen. A stopped server may be started again.
+        """Start to listen. A stopped server can be started again.
+
+        >>> from ecs_role_creds.testing import FakeMetadataServer
+        >>> server = FakeMetadataServer().start()
+        >>> server.stop()
+
+        Returns:
+            The server.
 
         Raises:
-            RuntimeError: It is running already.
-            OSError: It cannot listen at the address.
+            RuntimeError: The server is already running.
+            OSError: It cannot listen on the address and port.
         """
         if self._listener is not None:
             raise RuntimeError("the server is running already")
@@ -80,13 +87,13 @@ class LoopbackServer:
         return self
 
     def stop(self) -> None:
-        """Close every connection and stop listening. No effect if it is not running."""
+        """Stop listening and close all connections. Does nothing if the server is not running."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
         _running.discard(self)
         if self._pid != os.getpid():
-            listener.close()  # a forked child's copy; the parent's goes on
+            listener.close()  # a forked child's copy; the parent continues
             return
         self._calm.set()
         _shut(listener)
@@ -115,8 +122,11 @@ class LoopbackServer:
     def endpoint(self) -> str:
         """``http://HOST:PORT``; an IPv6 address is in brackets.
 
+        >>> ecs_metadata.endpoint
+        'http://127.0.0.1:...'
+
         Raises:
-            RuntimeError: It is not running.
+            RuntimeError: The server is not running.
         """
         if self._listener is None:
             raise RuntimeError("the server is not running; use it in a with block, or start() it")
@@ -124,7 +134,7 @@ class LoopbackServer:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def release(self) -> None:
-        """Send every answer that is delayed, hangs or drips now."""
+        """Send all responses that are delayed, hang or drip at once. The faults stay in effect."""
         with self._bookkeeping:
             calm, self._calm = self._calm, threading.Event()
             if self._listener is None:
@@ -132,11 +142,18 @@ class LoopbackServer:
         calm.set()
 
     def close_idle_connections(self) -> None:
-        """Close the connections that clients keep open between requests."""
+        """Close the connections that clients keep open between requests.
+
+        >>> from ecs_role_creds import default_provider
+        >>> credentials = default_provider().get_credentials()
+        >>> ecs_metadata.close_idle_connections()
+        >>> default_provider().refresh() == credentials
+        True
+        """
         with self._bookkeeping:
             connections = list(self._connections.items())
         for connection, busy in connections:
-            # A client may have its answer slightly before this thread has finished sending it.
+            # A client may have its response slightly before this thread has finished sending it.
             if busy.acquire(timeout=_GRACE):
                 _shut(connection)
                 busy.release()
@@ -146,7 +163,7 @@ class LoopbackServer:
             target=work, args=(argument,), name="loopback-server", daemon=True
         )
         with self._bookkeeping:
-            thread.start()  # inside: stop() cannot join one that has not started
+            thread.start()  # inside the lock: stop() cannot join a thread that has not started
             self._threads = {*self._living_threads(), thread}
 
     def _living_threads(self) -> list[threading.Thread]:
@@ -181,7 +198,7 @@ class LoopbackServer:
             return self._connections[connection]
 
     def _give(self, connection: socket.socket, response: Response, message: bytes) -> bool:
-        """Send an answer, faults included. Returns whether the connection can still be used."""
+        """Send a response with its faults. Returns whether the connection can still be used."""
         calm = self._calm
         if response.delay:
             calm.wait(response.delay)
@@ -235,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             response = self.server.handle(Request(self.command, self.path, headers, body, trailers))
         except Exception as error:
-            # A bug in the fake: the client gets an answer, and the traceback is shown too.
+            # A bug in the fake: the client gets a response, and the traceback is printed.
             text = f"The fake server failed: {type(error).__name__}: {error}\n".encode()
             self._send(Response(500, text, {"Content-Type": "text/plain", "Connection": "close"}))
             raise
@@ -246,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _close_slowly(self) -> None:
-        """Close once the client has the answer: unread input would reset the connection."""
+        """Close after the client has the response: unread input would reset the connection."""
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
@@ -277,7 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _shut(connection: socket.socket) -> None:
-    """Wake the thread that reads from a socket, or accepts on it."""
+    """Wake the thread that reads from a socket or accepts on it."""
     with contextlib.suppress(OSError):  # closed already
         connection.shutdown(socket.SHUT_RDWR)
 

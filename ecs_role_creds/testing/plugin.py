@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker; begin to guard the real address, if the run asks for it."""
+    """Declare the marker, and guard the real address if the option is set."""
     config.addinivalue_line(
         "markers",
         "ecs_metadata(role=..., life=..., mode=..., clock=...): the fake metadata server that the "
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a marker that has no effect."""
+    """Fail a test whose marker has no effect."""
     marked = [one for one, _ in item.iter_markers_with_node("ecs_metadata") if one is item]
     if marked and "ecs_metadata" not in getattr(item, "fixturenames", ()):
         pytest.fail(
@@ -59,25 +59,25 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def ecs_metadata_role() -> str | None:
-    """The role of the ``ecs_metadata`` fixture's instance; override it for a module or a class."""
+    """The role of the ``ecs_metadata`` fixture. Override it for a module or a class."""
     return "app-role"
 
 
 @pytest.fixture
 def ecs_metadata_life() -> float:
-    """Seconds that its credentials live; override it for a module or a class."""
+    """How many seconds its credentials are valid. Override it for a module or a class."""
     return 21600.0
 
 
 @pytest.fixture
 def ecs_metadata_mode() -> str:
-    """``both``, ``hardening-only`` or ``normal-only``; override it for a module or a class."""
+    """``both``, ``hardening-only`` or ``normal-only``. Override it for a module or a class."""
     return "both"
 
 
 @pytest.fixture
 def ecs_metadata_clock() -> Callable[[], float] | None:
-    """Its clock, for example a ``VirtualClock``; ``None`` means real time. Override it likewise."""
+    """Its clock, for example a ``VirtualClock``; ``None``: real time. Override it as above."""
     return None
 
 
@@ -91,9 +91,9 @@ def ecs_metadata(
 ) -> Iterator[FakeMetadataServer]:
     """A fake metadata server for this test.
 
-    The environment points at it, and so does every provider that has no explicit endpoint,
-    including those built before the test. Each of them starts with an empty cache, and has an empty
-    cache again after the test. With a clock, they use that clock too.
+    The environment and all providers without an explicit endpoint point at it, including providers
+    that were built before the test. Their caches are empty before and after the test. With a clock,
+    they use that clock too.
     """
     options = {
         "role": ecs_metadata_role,
@@ -115,13 +115,13 @@ def ecs_metadata_session() -> Iterator[FakeMetadataServer]:
 
 @pytest.fixture
 def ecs_oss_buckets() -> list[str]:
-    """The buckets of the ``ecs_oss`` fixture; override it for a module or a class."""
+    """The buckets of the ``ecs_oss`` fixture. Override it for a module or a class."""
     return ["bucket"]
 
 
 @pytest.fixture
 def ecs_oss(ecs_metadata: FakeMetadataServer, ecs_oss_buckets: list[str]) -> Iterator[FakeOss]:
-    """A fake OSS for this test that accepts the credentials of ``ecs_metadata``, and no others.
+    """A fake OSS for this test that accepts only the credentials of ``ecs_metadata``.
 
     Needs ``pip install 'ecs-role-creds[testing-oss]'``.
     """
@@ -133,7 +133,7 @@ def ecs_oss(ecs_metadata: FakeMetadataServer, ecs_oss_buckets: list[str]) -> Ite
 
 @pytest.fixture
 def no_real_metadata() -> Iterator[None]:
-    """Have every connection to the real metadata service fail, with an error that says so.
+    """Make every connection to the real metadata service fail with an error that says why.
 
     For a whole run, set ``no_real_metadata = true`` in ``pytest.ini`` instead.
     """
@@ -142,7 +142,7 @@ def no_real_metadata() -> Iterator[None]:
 
 
 def _marked(node: pytest.Item) -> dict[str, Any]:
-    """The options of a test's markers; one on the test itself takes precedence over its class's."""
+    """Return the options of the markers. One on the test takes precedence over one on its class."""
     options: dict[str, Any] = {}
     said_by: dict[str, Any] = {}
     for holder, marker in node.iter_markers_with_node("ecs_metadata"):
@@ -152,7 +152,7 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
             )
         for name, value in marker.kwargs.items():
             if said_by.setdefault(name, holder) is not holder:
-                continue  # the test's own marker has said it
+                continue  # the test's own marker sets it
             if options.setdefault(name, value) != value:
                 raise pytest.UsageError(
                     f"{node.nodeid}: two ecs_metadata markers contradict each other about {name}: "
@@ -176,7 +176,7 @@ def _serving(clock: Any = None, **options: Any) -> Iterator[FakeMetadataServer]:
 
 
 def _checked_clock(clock: Any) -> Callable[[], float]:
-    """A clock; built here where its class was given, so that each test has its own."""
+    """Return the clock. If it is a class, build one, so that each test has its own."""
     if isinstance(clock, type):
         clock = clock()
     if not callable(clock) or not isinstance(clock(), (int, float)):
@@ -188,7 +188,7 @@ def _checked_clock(clock: Any) -> Callable[[], float]:
 
 
 class RealAddressError(ConnectionRefusedError):
-    """The library's error ends in this advice, in place of its own for failed connections."""
+    """The library's error ends with ``advice`` instead of its own advice."""
 
     advice = (
         "The fixture points every provider without an explicit endpoint at a fake service, "

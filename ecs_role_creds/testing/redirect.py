@@ -1,6 +1,6 @@
 """Points the providers of this process at a fake service for a test, and empties their caches.
 
-The only module of the testing kit that knows how a provider is built.
+No other module of the testing kit knows how a provider is built.
 """
 
 from __future__ import annotations
@@ -31,9 +31,16 @@ def forget_credentials() -> None:
     """Empty the credential caches of this process, so that the next call fetches.
 
     Call it between two tests, or after you replaced a fake service with another one at the same
-    address. It applies to all providers, also to those built earlier: they forget credentials,
-    session tokens and failures. A provider that polls goes on polling. ``default_provider()``
-    builds a new provider at its next call. The outcome of a fetch in progress is ignored.
+    address. It applies to all providers, including those built earlier: they forget credentials,
+    session tokens and failures. Providers that poll continue to poll. ``default_provider()`` builds
+    a new provider at its next call. The outcome of a fetch in progress is ignored. The fixture
+    ``ecs_metadata`` empties the caches itself.
+
+    >>> from ecs_role_creds import default_provider
+    >>> credentials = default_provider().get_credentials()
+    >>> forget_credentials()
+    >>> default_provider().status().fetches
+    0
     """
     providers.forget_shared()
     for provider in _living_providers():
@@ -44,17 +51,17 @@ def forget_credentials() -> None:
 def redirected(
     environment: Mapping[str, str], endpoint: str, clock: Callable[[], float] | None = None
 ) -> Iterator[None]:
-    """Have every provider without an explicit endpoint use a fake service inside the block.
+    """Point every provider without an explicit endpoint at a fake service inside the block.
 
-    This includes providers that were built earlier, and those that poll. They start with empty
+    This includes providers that were built earlier, and providers that poll. They start with empty
     caches, and return to their own endpoint with empty caches after the block. Polling that was
-    started inside the block ends with it. Providers with an explicit endpoint or with their own
-    runtime are left alone.
+    started inside the block ends with it. Providers with an explicit endpoint or a runtime do not
+    change.
 
     Args:
-        environment: The variables to set; the others that the library reads are unset.
+        environment: The variables to set; the library's other variables are unset.
         endpoint: The fake service that ``environment`` points at.
-        clock: The time of the fake service, which the providers then use too; ``None``: real time.
+        clock: The clock of the fake service, for the providers too; ``None``: real time.
     """
     variables = {name: os.environ.pop(name, None) for name in VARIABLES}
     os.environ.update(environment)
@@ -78,7 +85,7 @@ def redirected(
 
 
 def _redirect_to(endpoint: str) -> None:
-    # In a function of its own: no frame that lives on must keep a provider alive.
+    # In its own function: the frame of the caller lives on, and must not keep a provider alive.
     for provider in _redirectable_providers():
         _rebuild(provider, provider._settings._replace(endpoint=endpoint), provider._polling.starts)
 
@@ -143,7 +150,7 @@ def _runtime_on(clock: Callable[[], float]) -> Runtime:
 
 @contextlib.contextmanager
 def _following(clock: Callable[[], float] | None) -> Iterator[None]:
-    """Have providers notice inside the block that a virtual clock is moved."""
+    """Make providers follow a virtual clock inside the block."""
     if not isinstance(clock, VirtualClock):
         yield
         return
@@ -152,7 +159,7 @@ def _following(clock: Callable[[], float] | None) -> Iterator[None]:
         return [provider for provider in _living_providers() if provider._clock is clock]
 
     def wait_for_fetches() -> None:
-        # A fetch has a deadline by this clock: do not let hours pass in the middle of it.
+        # A fetch has a deadline on this clock: do not move it by hours during the fetch.
         for provider in on_clock():
             until = time.monotonic() + provider._settings.deadline
             while provider.status().is_refreshing and time.monotonic() < until:

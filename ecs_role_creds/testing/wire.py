@@ -1,4 +1,4 @@
-"""Reads HTTP requests off the wire, and refuses those that are malformed or break off."""
+"""Reads HTTP requests, and refuses those that are malformed or incomplete."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import re
 from collections.abc import Iterable
 from io import BufferedIOBase
 
-_PIECE = 1 << 20  # bytes read at a time, so that memory grows with what arrives
+_PIECE = 1 << 20  # bytes per read, so that memory grows only with what arrives
 _MAX_LINE = 1 << 16
 _MAX_TRAILERS = 100
 _ONLY_ONCE = ("authorization", "content-length", "host", "transfer-encoding")
 
 
 class BadRequestError(Exception):
-    """A request that cannot be read; the connection is closed after the answer.
+    """A request that cannot be read. The connection is closed after the response.
 
     Args:
-        code: A name for what is wrong, such as ``IncompleteBody``.
-        message: The same for people.
+        code: The error code, such as ``IncompleteBody``.
+        message: The message.
         status: The HTTP status.
     """
 
@@ -29,7 +29,7 @@ class BadRequestError(Exception):
 
 
 def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Headers as received; names in lower case, repeated ones joined with ``", "``.
+    """Return the headers: names in lower case, repeated ones joined with ``", "``.
 
     Raises:
         BadRequestError: A header that must not be repeated is.
@@ -39,7 +39,7 @@ def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         name = name.strip().lower()
         value = re.sub(r"\s*[\r\n]+\s*", " ", value)  # a folded line
         with contextlib.suppress(UnicodeDecodeError):
-            value = value.encode("latin-1").decode()  # clients send UTF-8 where they must
+            value = value.encode("latin-1").decode()  # some clients send UTF-8
         if name in result:
             if name in _ONLY_ONCE:
                 raise BadRequestError("InvalidArgument", f"The header {name} is given twice.")
@@ -56,10 +56,10 @@ def read_body(
     Args:
         stream: The connection, after the headers.
         headers: Names in lower case.
-        max_body: Bytes that the body may have.
+        max_body: The maximum size of the body, in bytes.
 
     Raises:
-        BadRequestError: The body breaks off, is too long, or its length is malformed.
+        BadRequestError: The body is incomplete or too long, or its length is malformed.
     """
     coding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if coding is None:

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 import pytest
 
 import ecs_role_creds
-from ecs_role_creds import errors
+from ecs_role_creds import errors, testing
 from ecs_role_creds.testing import FakeMetadataServer
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 FINDER = doctest.DocTestFinder(exclude_empty=True)
+
+CLASSES = [ecs_role_creds.Credentials, ecs_role_creds.EcsRamRoleCredentialsProvider]
 
 
 def modules() -> Iterator[types.ModuleType]:
@@ -40,27 +42,24 @@ def examples() -> list[object]:
 @pytest.mark.parametrize("example", examples())
 def test_examples_run(example: doctest.DocTest, ecs_metadata: FakeMetadataServer) -> None:
     said: list[str] = []
+    # In an example, the name of the fixture stands for the fixture, as in a test.
+    example.globs["ecs_metadata"] = ecs_metadata
     outcome = doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
     assert outcome.failed == 0, "".join(said)
 
 
-def test_every_public_name_has_an_example() -> None:
-    without = []
-    for name in ecs_role_creds.__all__:
-        value = getattr(ecs_role_creds, name)
-        is_error = inspect.isclass(value) and issubclass(value, errors.CredentialsError)
-        if callable(value) and not is_error and ">>> " not in (value.__doc__ or ""):
-            without.append(name)
-    assert without == []
+def public() -> Iterator[tuple[str, object]]:
+    for module in (ecs_role_creds, errors, testing):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isclass(value) or inspect.isfunction(value):
+                yield f"{module.__name__}.{name}", value
+    for holder in CLASSES:
+        for name, value in vars(holder).items():
+            if inspect.isfunction(value) and not name.startswith("_"):
+                yield f"{holder.__name__}.{name}", value
 
 
-@pytest.mark.parametrize("owner", [ecs_role_creds.EcsRamRoleCredentialsProvider])
-def test_every_public_method_has_an_example(owner: type) -> None:
-    # The same under the names that other SDKs call, and the opposite of start_polling().
-    left_out = {"get_credential", "get_credential_async", "get_provider_name", "stop_polling"}
-    methods = {
-        name: value
-        for name, value in vars(owner).items()
-        if callable(value) and not name.startswith("_") and name not in left_out
-    }
-    assert [name for name, value in methods.items() if ">>> " not in value.__doc__] == []
+@pytest.mark.parametrize(("name", "value"), [pytest.param(*one, id=one[0]) for one in public()])
+def test_every_public_name_has_an_example(name: str, value: object) -> None:
+    assert ">>> " in (value.__doc__ or ""), f"{name} has no example"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import pickle
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
@@ -130,6 +132,59 @@ def test_a_subclass_that_overrides_a_method_is_called_by_its_other_name_too() ->
         Own().get_credential()
     with pytest.raises(CredentialsError, match="own, async"):
         asyncio.run(Own().get_credential_async())
+
+
+def test_a_copy_has_the_settings_only(ecs_metadata: FakeMetadataServer) -> None:
+    class Named(EcsRamRoleCredentialsProvider):
+        label = "none"
+
+    provider = Named(deadline=5)
+    provider.label = "mine"
+    for twin in (copy.copy(provider), copy.deepcopy(provider)):
+        assert isinstance(twin, Named)
+        assert twin.label == "none"
+        assert twin._settings.deadline == 5
+        assert ecs_metadata.is_valid(twin.get_credentials())
+
+
+# Arguments of the wrong type.
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [("5", "str"), (True, "bool"), (None, "NoneType"), (timedelta(seconds=5), "timedelta")],
+)
+def test_the_timeout_of_wait_is_a_number(
+    ecs_metadata: FakeMetadataServer, wrong: Any, named: str
+) -> None:
+    provider = EcsRamRoleCredentialsProvider()
+    with pytest.raises(TypeError, match=rf"^wait\(\) takes a number of seconds, not {named}$"):
+        provider.wait(wrong)
+    with pytest.raises(TypeError, match=rf"^wait_async\(\) takes a number of .*, not {named}$"):
+        asyncio.run(provider.wait_async(wrong))
+    ecs_metadata.assert_no_requests()
+
+
+def test_a_runtime_is_a_runtime() -> None:
+    with pytest.raises(TypeError, match=r"^runtime takes a Runtime, not dict$"):
+        EcsRamRoleCredentialsProvider(runtime={})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^runtime takes a Runtime, not the class Runtime$"):
+        EcsRamRoleCredentialsProvider(runtime=Runtime)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("ecs_metadata")
+def test_a_callback_and_refused_credentials_are_what_they_are() -> None:
+    provider = EcsRamRoleCredentialsProvider()
+    with pytest.raises(TypeError, match=r"^on_rotation\(\) takes a function, not str$"):
+        provider.on_rotation("print")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"not the class Credentials$"):
+        provider.invalidate(Credentials)  # type: ignore[arg-type]
+
+
+def test_an_expiration_is_a_datetime() -> None:
+    expected = r"^expiration takes an aware datetime, in UTC, not str$"
+    with pytest.raises(TypeError, match=expected):
+        Credentials("STS.FAKE", "fake-secret", "fake-token", "2030-01-01T00:00:00Z")  # type: ignore[arg-type]
 
 
 # Races.

@@ -26,7 +26,7 @@ DEFAULT_ENDPOINT = "http://100.100.100.200"
 
 
 class _EveryRequest(responses.CallbackResponse):
-    """Answers every request to one endpoint, whatever its method and path."""
+    """Responds to all requests to one endpoint, with any method and path."""
 
     def __init__(self, endpoint: str, callback: Callable[[Any], Any]) -> None:
         super().__init__("*", re.compile(re.escape(endpoint) + "/.*"), callback)
@@ -37,28 +37,39 @@ class _EveryRequest(responses.CallbackResponse):
 
     @property
     def call_count(self) -> int:
-        # A RequestsMock fails on exit for what was registered and not called. Whether the metadata
-        # service is asked depends on the caches, and is what assert_requests() is for.
+        # A RequestsMock fails on exit if a registered response was not called. But whether a client
+        # calls the metadata service depends on its cache; use assert_requests() to check it.
         return max(1, super().call_count)
 
 
 def fake_metadata(
     mock: RequestsMock | None = None, *, endpoint: str = DEFAULT_ENDPOINT, **options: Any
 ) -> FakeMetadataService:
-    """Have ``responses`` answer for the metadata service.
+    """Fake the metadata service with the package ``responses``, without a socket.
 
-    Call it inside ``responses.activate``, or with your own ``RequestsMock``. The behaviour is that
-    of :class:`FakeMetadataServer`, from the same code; what hangs or drips becomes the time-out
-    that the client would see, at once. A second call for the same endpoint replaces the first
-    fake; call :func:`~ecs_role_creds.testing.forget_credentials` to have providers ask it.
+    Call it inside ``responses.activate``, or with your own ``RequestsMock``. It behaves like
+    :class:`FakeMetadataServer` and uses the same code. Where that hangs or sends one byte at a
+    time, this raises the client's timeout at once. A second call for the same endpoint replaces the
+    first fake; call :func:`~ecs_role_creds.testing.forget_credentials` so that providers fetch
+    again. It applies only to clients that use ``requests``, in this process.
+
+    >>> import requests, responses
+    >>> with responses.RequestsMock() as mock:
+    ...     metadata = fake_metadata(mock)
+    ...     path = "/latest/meta-data/ram/security-credentials/"
+    ...     print(requests.get("http://100.100.100.200" + path).text)
+    app-role
 
     Args:
-        mock: Where to register; the default one of ``responses`` if left out.
-        endpoint: The address to answer for.
-        **options: As for :class:`FakeMetadataServer`, without ``host`` and ``port``.
+        mock: The mock to register with; by default that of ``responses.activate``.
+        endpoint: The address to fake.
+        **options: The arguments of :class:`FakeMetadataServer`, without ``host`` and ``port``.
 
     Returns:
         The service, with the controls and records of :class:`FakeMetadataServer`.
+
+    Raises:
+        ValueError: An option is invalid.
     """
     service = FakeMetadataService(**options)
 

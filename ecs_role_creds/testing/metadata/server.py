@@ -18,28 +18,42 @@ from ecs_role_creds.testing.metadata.service import (
 
 
 class FakeMetadataServer(LoopbackServer, FakeMetadataService):
-    """A metadata service on loopback, for tests in any client or language.
+    """A fake metadata service on loopback, for clients in any language.
 
-    A context manager: ready inside the block, and gone without a trace after it. Any number may
-    run at once; safe to use from any thread. A forked child has no part in it.
+    It is a context manager: it listens inside the block, and the block's end closes its sockets and
+    ends its threads. Several may run at once. All methods may be called from any thread. A forked
+    child closes its copies of the sockets.
+
+    Methods that inject a fault have the arguments ``times``, the number of requests, and ``on``,
+    the kind of requests: ``"token"``, ``"role"``, ``"document"`` or ``"other"``. Faults combine: a
+    delay and a failure make a delayed failure.
+
+    >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
+    >>> with FakeMetadataServer("app-role") as metadata:
+    ...     provider = EcsRamRoleCredentialsProvider(endpoint=metadata.endpoint)
+    ...     metadata.is_valid(provider.get_credentials())
+    True
 
     Args:
-        role: The instance's RAM role; ``None``: none attached.
-        life: Seconds that credentials live; rounded up so that they end at a whole second.
+        role: The instance's RAM role; ``None``: no role is attached.
+        life: How many seconds credentials are valid; rounded up, so that they expire at a whole
+            second.
         mode: ``"both"``, ``"hardening-only"`` or ``"normal-only"``.
-        port: Where to listen; 0: wherever there is room.
-        host: The address to listen at.
-        rotation_share: For lives up to an hour: the share of a life after which it is rotated.
-        no_hardening_status: What a PUT for a session token is answered in ``"normal-only"``.
-        region_id: Told at its path, as are the next two.
-        instance_id: See there.
-        owner_account_id: See there.
-        clock: The service's time in seconds since the epoch; a
-            :class:`~ecs_role_creds.testing.VirtualClock` for one that the test moves.
-        seed: Makes tokens the same in every run.
+        port: The port; 0: any free port.
+        host: The address to listen on.
+        rotation_share: For lives of up to an hour: the share of a life after which the credentials
+            are rotated. Others are rotated 30 minutes before they expire.
+        no_hardening_status: The status for a session token request in ``"normal-only"``: 403, 404
+            or 405.
+        region_id: The region id that the service returns.
+        instance_id: The instance id that the service returns.
+        owner_account_id: The account id that the service returns.
+        clock: The service's clock: a function that returns seconds since the epoch, or a
+            :class:`~ecs_role_creds.testing.VirtualClock`.
+        seed: The seed of the fake tokens. Equal seeds issue equal tokens.
 
     Raises:
-        ValueError: An argument cannot be; the message says what can.
+        ValueError: An argument is invalid; the message says what is allowed.
     """
 
     def __init__(
@@ -74,19 +88,26 @@ class FakeMetadataServer(LoopbackServer, FakeMetadataService):
         )
 
     def handle(self, request: Request) -> Response:
-        """Answer one request."""
+        """Respond to a request."""
         return FakeMetadataService.handle(self, request)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that point clients here.
+        """The environment variables that point clients at this service.
+
+        >>> sorted(ecs_metadata.environment)
+        ['ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT']
 
         Raises:
-            RuntimeError: It does not listen.
+            RuntimeError: The server is not running.
         """
         return {"ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT": self.endpoint}
 
     def recover(self) -> None:
-        """End every fault; requests that hang or drip are answered at once."""
+        """End all faults. Responses that hang or drip are sent at once.
+
+        >>> ecs_metadata.hang()
+        >>> ecs_metadata.recover()
+        """
         FakeMetadataService.recover(self)
         self.release()

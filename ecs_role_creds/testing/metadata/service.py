@@ -1,7 +1,7 @@
-"""The behavior of the metadata service, without a socket: takes a request, returns a response.
+"""The behaviour of the metadata service, without a socket: takes a request, returns a response.
 
-Behaviour is marked as documented by Alibaba Cloud, or as inferred from the clients that talk to
-the service. Inferred behavior is an option; the default is the more likely one.
+Comments mark behaviour as documented by Alibaba Cloud, or as inferred from the clients that talk to
+the service. Inferred behaviour is an option; the default is the more likely one.
 """
 
 from __future__ import annotations
@@ -63,21 +63,22 @@ _TITLES = {
 
 
 class FakeMetadataService(Faults[PathKind]):
-    """The state of a fake instance, and its metadata service's answers.
+    """The state of a fake instance, and the responses of its metadata service.
 
     Args:
-        role: The instance's RAM role; ``None``: none attached.
-        life: Seconds that credentials live; rounded up so that they end at a whole second.
+        role: The instance's RAM role; ``None``: no role is attached.
+        life: How many seconds credentials are valid; rounded up, so that they expire at a whole
+            second.
         mode: ``"both"``, ``"hardening-only"`` or ``"normal-only"``.
-        rotation_share: For lives up to an hour: the share of a life after which it is rotated.
-            Longer ones are rotated 30 minutes before expiration.
-        no_hardening_status: What a PUT for a session token is answered where the hardening mode
-            does not exist: 404, or 403 or 405 (inferred).
+        rotation_share: For lives of up to an hour: the share of a life after which the credentials
+            are rotated. Others are rotated 30 minutes before they expire.
+        no_hardening_status: The status for a session token request in ``"normal-only"``: 403, 404
+            or 405 (inferred).
         region_id: The region id that the service returns.
         instance_id: The instance id that the service returns.
         owner_account_id: The account id that the service returns.
-        clock: The service's time, in seconds since the epoch.
-        seed: Makes tokens the same in every run.
+        clock: The service's clock, in seconds since the epoch.
+        seed: The seed of the fake tokens. Equal seeds issue equal tokens.
 
     Raises:
         ValueError: An argument is invalid; the message says what is allowed.
@@ -107,15 +108,15 @@ class FakeMetadataService(Faults[PathKind]):
         self.rotation_share = rotation_share
         self.no_hardening_status = no_hardening_status
         self.requests: list[RecordedRequest] = []
-        """Every request received, oldest first."""
+        """All requests received, oldest first."""
         self.issued: list[IssuedCredentials] = []
         """All credentials issued, oldest first."""
         self.rotation_paused = False
-        """Whether rotation is off, so that the same document is returned even after it expires."""
+        """Whether rotation is off. Then the same document is returned, even after it expires."""
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 (fakes)
         self._lock = threading.RLock()
-        # Each with the time it is valid until, and dropped then. Any number may be valid at once.
+        # By token: the time at which it expires and is dropped. Any number may be valid at once.
         self._session_tokens: TLRUCache[str, float] = TLRUCache(
             maxsize=math.inf, ttu=lambda _, until, __: until, timer=clock
         )
@@ -136,7 +137,7 @@ class FakeMetadataService(Faults[PathKind]):
         self.life = life
         self.mode = mode
 
-    # What a test changes and looks at.
+    # For tests.
 
     @property
     def role(self) -> str | None:
@@ -145,7 +146,7 @@ class FakeMetadataService(Faults[PathKind]):
 
     @property
     def life(self) -> float:
-        """Seconds that credentials issued from now on live."""
+        """How many seconds credentials that are issued from now on are valid. You can change it."""
         return self._life
 
     @life.setter
@@ -156,7 +157,7 @@ class FakeMetadataService(Faults[PathKind]):
 
     @property
     def mode(self) -> Mode:
-        """The modes that the service supports; you can change it at any time."""
+        """The modes that the service supports. You can change it at any time."""
         return self._mode
 
     @mode.setter
@@ -166,7 +167,11 @@ class FakeMetadataService(Faults[PathKind]):
         self._mode: Mode = mode
 
     def now(self) -> datetime:
-        """The service's time; ``skew_date()`` does not change it."""
+        """Return the service's time, in UTC. :meth:`skew_date` does not change it.
+
+        >>> ecs_metadata.now().tzinfo
+        datetime.timezone.utc
+        """
         return datetime.fromtimestamp(self._clock(), timezone.utc)
 
     @property
@@ -175,10 +180,20 @@ class FakeMetadataService(Faults[PathKind]):
         return self._clock
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on the :class:`~ecs_role_creds.testing.VirtualClock` of this service.
+        """Move the :class:`~ecs_role_creds.testing.VirtualClock` of this service.
+
+        >>> from ecs_role_creds.testing import FakeMetadataServer, VirtualClock
+        >>> with FakeMetadataServer(clock=VirtualClock()) as metadata:
+        ...     issued = metadata.rotate()
+        ...     metadata.advance(6 * 3600)
+        ...     metadata.is_valid(issued)
+        False
+
+        Args:
+            seconds: How far to move it; a negative number sets it back.
 
         Raises:
-            RuntimeError: The service runs on real time, or on a clock that has another way to move.
+            RuntimeError: The service's clock is not a ``VirtualClock``.
         """
         if not isinstance(self._clock, VirtualClock):
             raise RuntimeError(
@@ -189,10 +204,18 @@ class FakeMetadataService(Faults[PathKind]):
         self._clock.advance(seconds)
 
     def attach(self, role: str) -> None:
-        """Attach a role.
+        """Attach a role to the instance.
+
+        >>> ecs_metadata.detach()
+        >>> ecs_metadata.attach("other-role")
+        >>> ecs_metadata.role
+        'other-role'
+
+        Args:
+            role: The name of the role.
 
         Raises:
-            ValueError: No role can have this name, or there is one already: an instance has one.
+            ValueError: The name is invalid, or the instance already has a role.
         """
         with self._lock:
             if self._role is not None:
@@ -200,12 +223,28 @@ class FakeMetadataService(Faults[PathKind]):
             self._role = _checked_role(role)
 
     def detach(self) -> None:
-        """Detach the role. Credentials already issued stay valid until they expire."""
+        """Detach the role, if any. Credentials already issued stay valid until they expire.
+
+        >>> ecs_metadata.detach()
+        >>> ecs_metadata.role is None
+        True
+        """
         with self._lock:
             self._role = self._current = None
 
     def swap(self, role: str) -> None:
-        """Detach the role and attach another."""
+        """Detach the role and attach another one.
+
+        >>> ecs_metadata.swap("other-role")
+        >>> ecs_metadata.role
+        'other-role'
+
+        Args:
+            role: The name of the other role.
+
+        Raises:
+            ValueError: The name is invalid.
+        """
         role = _checked_role(role)
         with self._lock:
             self.detach()
@@ -213,6 +252,14 @@ class FakeMetadataService(Faults[PathKind]):
 
     def rotate(self) -> IssuedCredentials:
         """Issue new credentials now. The old ones stay valid until they expire.
+
+        >>> from ecs_role_creds import default_provider
+        >>> issued = ecs_metadata.rotate()
+        >>> default_provider().refresh().access_key_id == issued.access_key_id
+        True
+
+        Returns:
+            The new credentials.
 
         Raises:
             ValueError: No role is attached.
@@ -224,7 +271,13 @@ class FakeMetadataService(Faults[PathKind]):
             return self._current
 
     def expire(self) -> None:
-        """Expire all credentials issued so far. The next request gets new ones."""
+        """Expire all credentials issued so far. The next request gets new ones.
+
+        >>> issued = ecs_metadata.rotate()
+        >>> ecs_metadata.expire()
+        >>> ecs_metadata.is_valid(issued)
+        False
+        """
         with self._lock:
             now = datetime.fromtimestamp(math.floor(self._clock()), timezone.utc)
             self.issued = [one._replace(expiration=min(one.expiration, now)) for one in self.issued]
@@ -233,17 +286,33 @@ class FakeMetadataService(Faults[PathKind]):
                 self._current = self._current._replace(expiration=end)
 
     def find_issued(self, access_key_id: str) -> IssuedCredentials | None:
-        """The credentials issued with this AccessKey id, valid or not."""
+        """Return the credentials that were issued with an AccessKey id, even if they have expired.
+
+        >>> issued = ecs_metadata.rotate()
+        >>> ecs_metadata.find_issued(issued.access_key_id) == issued
+        True
+
+        Args:
+            access_key_id: The AccessKey id.
+
+        Returns:
+            The credentials; ``None`` if this service did not issue them.
+        """
         for one in reversed(self.issued):
             if one.access_key_id == access_key_id:
                 return one
         return None
 
     def is_valid(self, credentials: object) -> bool:
-        """Whether a service would accept these: all parts of one issue, and not expired.
+        """Return whether services accept these credentials: issued as a whole, and not expired.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> ecs_metadata.is_valid(get_credentials())
+        True
 
         Args:
-            credentials: Anything with ``access_key_id``, ``access_key_secret``, ``security_token``.
+            credentials: Any object with ``access_key_id``, ``access_key_secret`` and
+                ``security_token``.
         """
         one = self.find_issued(getattr(credentials, "access_key_id", ""))
         return (
@@ -254,15 +323,32 @@ class FakeMetadataService(Faults[PathKind]):
         )
 
     def transcript(self) -> str:
-        """The whole exchange so far, as readable text."""
+        """Return all requests so far with their headers and status, as readable text.
+
+        >>> from ecs_role_creds import get_credentials
+        >>> credentials = get_credentials()
+        >>> print(ecs_metadata.transcript())
+          1. ... PUT /latest/api/token -> 200
+        ...
+        """
         lines = [f"  {number}. {one}" for number, one in enumerate(self.requests, 1)]
         return "\n".join(lines) or "  (no request)"
 
     def assert_requests(self, *expected: str) -> None:
-        """Check the requests, in order, as ``"METHOD /path"``.
+        """Check that exactly these requests were received, in this order.
+
+        >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
+        >>> credentials = EcsRamRoleCredentialsProvider("app-role").get_credentials()
+        >>> ecs_metadata.assert_requests(
+        ...     "PUT /latest/api/token",
+        ...     "GET /latest/meta-data/ram/security-credentials/app-role",
+        ... )
+
+        Args:
+            *expected: The requests, as ``"METHOD /path"``.
 
         Raises:
-            AssertionError: Something else was; shows the whole exchange.
+            AssertionError: There were other requests. The message shows all of them.
         """
         got = [f"{one.method} {one.path}" for one in self.requests]
         if got != list(expected):
@@ -273,13 +359,21 @@ class FakeMetadataService(Faults[PathKind]):
             )
 
     def assert_no_requests(self) -> None:
-        """Check that there were no requests."""
+        """Check that there were no requests.
+
+        >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
+        >>> provider = EcsRamRoleCredentialsProvider()
+        >>> ecs_metadata.assert_no_requests()
+
+        Raises:
+            AssertionError: There were requests. The message shows all of them.
+        """
         self.assert_requests()
 
-    # What the service does.
+    # The service.
 
     def handle(self, request: Request) -> Response:
-        """Answer a request, faults included, and record it."""
+        """Respond to a request, apply the faults, and record it."""
         with self._lock:
             kind = _kind(request.path)
             response = self._answer(request)
@@ -291,7 +385,7 @@ class FakeMetadataService(Faults[PathKind]):
             return response
 
     def recover(self) -> None:
-        """End every fault."""
+        """End all faults."""
         with self._lock:
             super().recover()
 
@@ -335,7 +429,7 @@ class FakeMetadataService(Faults[PathKind]):
         if token is None:
             # Documented: 403 here, where AWS says 401.
             return _page(403) if self._mode == "hardening-only" else None
-        # An expired one is treated as an invalid one (inferred).
+        # An expired token gets the same response as an invalid one (inferred).
         return None if token in self._session_tokens else _page(401)
 
     def _document(self, role: str) -> Response:
@@ -367,7 +461,7 @@ class FakeMetadataService(Faults[PathKind]):
             access_key_secret=f"fake-secret-{serial:04}-{noise}",
             security_token=f"fake-security-token-{serial:04}-" + noise * 16 + "==",
             issued_at=self.now(),
-            # A whole second, as it is printed; never a shorter life than was asked for.
+            # A whole second, as in the document; rounded up.
             expiration=datetime.fromtimestamp(math.ceil(self._clock() + self._life), timezone.utc),
             role_name=role,
         )

@@ -1,1 +1,1 @@
-"""A fake RAM and ECS: the calls that an instance's role needs."""
+"""A fake RAM and ECS: the APIs for instance RAM roles."""

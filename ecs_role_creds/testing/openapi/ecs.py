@@ -1,4 +1,4 @@
-"""What the fake ECS holds and answers."""
+"""The state and the APIs of the fake ECS."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class FakeInstance:
     """An instance.
 
     Attributes:
-        instance_id: Its id.
-        region_id: The region it is in.
-        network_type: ``"vpc"``, or ``"classic"``: such an instance can have no role.
-        metadata: The metadata service that hands out its role, if that is faked too. It then holds
-            the role and the mode.
-        tags: Its tags.
+        instance_id: The instance id.
+        region_id: The region id.
+        network_type: ``"vpc"``; or ``"classic"``, in which case it cannot have a role.
+        metadata: The fake metadata service of the instance, if any. It then has the role and the
+            mode.
+        tags: The tags.
     """
 
     instance_id: str
@@ -43,43 +43,43 @@ class FakeInstance:
 
     @property
     def role(self) -> str | None:
-        """The role it has; ``None``: none."""
+        """The role of the instance; ``None`` if it has none."""
         return self._role if self.metadata is None else self.metadata.role
 
     @property
     def is_hardened(self) -> bool:
-        """Whether its metadata service answers in the hardening mode only."""
+        """Whether its metadata service supports the hardening mode only."""
         if self.metadata is None:
             return self._is_hardened
         return self.metadata.mode == "hardening-only"
 
     def attach(self, role: str) -> None:
-        """Give it a role; it has none."""
+        """Attach a role. The instance must have none."""
         if self.metadata is None:
             self._role = role
         else:
             self.metadata.attach(role)
 
     def detach(self) -> None:
-        """Take its role."""
+        """Detach the role."""
         self._role = None
         if self.metadata is not None:
             self.metadata.detach()
 
     def set_hardened(self, is_hardened: bool) -> None:
-        """Switch the hardening mode."""
+        """Set whether the metadata service supports the hardening mode only."""
         self._is_hardened = is_hardened
         if self.metadata is not None:
             self.metadata.mode = "hardening-only" if is_hardened else "both"
 
 
 class FakeEcs:
-    """The instances of an account, and ECS's answers, without a socket.
+    """The instances of an account, and the APIs of ECS, without a socket.
 
     Args:
-        ram: The account's roles.
-        may_pass: Whether the caller may hand a role to an instance.
-        failing: The code that the next call of an API fails with for an instance, if any.
+        ram: The roles of the account.
+        may_pass: Returns whether the caller may pass a role to an instance.
+        failing: Returns the error of the next call of an API for an instance, if any.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class FakeEcs:
         failing: Callable[[str, str], tuple[str, str] | None],
     ) -> None:
         self.instances: dict[str, FakeInstance] = {}
-        """By id."""
+        """The instances by id."""
         self.regions: set[str] = set()
         self._ram = ram
         self._may_pass = may_pass
         self._failing = failing
 
     def resources(self, _: str, parameters: Parameters) -> list[str]:
-        """What a call is about, as the ``Resource`` of a policy names it."""
+        """Return the resources of a call, as in the ``Resource`` of a policy."""
         region, account = parameters.get("RegionId", "*"), self._ram.account_id
         ids = list(_numbered(parameters, "ResourceId"))
         if "InstanceIds" in parameters:
@@ -106,6 +106,7 @@ class FakeEcs:
         return [f"acs:ecs:{region}:{account}:instance/{one}" for one in ids or ["*"]]
 
     def describe_instances(self, parameters: Parameters) -> Body:
+        """DescribeInstances: return the instances in a region, by id or tag, in pages."""
         found = self._in_region(parameters)
         if "InstanceIds" in parameters:
             wanted = set(_ids(parameters))
@@ -117,6 +118,7 @@ class FakeEcs:
         return _page(parameters, "DescribeInstances", shown, "Instances", "Instance")
 
     def describe_instance_ram_role(self, parameters: Parameters) -> Body:
+        """DescribeInstanceRamRole: return the roles of instances, by id or by role."""
         found = self._in_region(parameters)
         if "InstanceIds" in parameters:
             wanted = set(_ids(parameters))
@@ -131,6 +133,7 @@ class FakeEcs:
         return {**page, "RegionId": parameters["RegionId"]}
 
     def attach_instance_ram_role(self, parameters: Parameters) -> Body:
+        """AttachInstanceRamRole: attach a role to instances, each with its own result."""
         name = parameters.get("RamRoleName", "")
         instances = self._named(parameters)
         role = self._ram.roles.get(name)
@@ -150,7 +153,7 @@ class FakeEcs:
             if one.network_type == "classic":
                 return "InvalidNetworkType.MismatchRamRole", "The instance is not in a VPC."
             if one.role is not None:
-                # Documented: an error. Which one is not: inferred.
+                # Documented: an error. The code is inferred.
                 return "OperationDenied.InstanceHasRamRole", "The instance has a role already."
             one.attach(name)
             return None
@@ -158,6 +161,7 @@ class FakeEcs:
         return self._for_each("AttachInstanceRamRole", instances, name, attach)
 
     def detach_instance_ram_role(self, parameters: Parameters) -> Body:
+        """DetachInstanceRamRole: detach the role from instances, each with its own result."""
         name = parameters.get("RamRoleName")
         instances = self._named(parameters)
         for held in {one.role for one in instances} - {None}:
@@ -172,6 +176,7 @@ class FakeEcs:
         return self._for_each("DetachInstanceRamRole", instances, name or "", detach)
 
     def modify_instance_metadata_options(self, parameters: Parameters) -> Body:
+        """ModifyInstanceMetadataOptions: set whether session tokens are required."""
         [one] = self._named({**parameters, "InstanceIds": json.dumps([parameters["InstanceId"]])})
         if parameters.get("HttpEndpoint") not in ("enabled", "disabled"):
             raise RefusedError(
@@ -194,6 +199,7 @@ class FakeEcs:
         return {}
 
     def tag_resources(self, parameters: Parameters) -> Body:
+        """TagResources: add tags to instances."""
         keys, values = _numbered(parameters, "Tag", ".Key"), _numbered(parameters, "Tag", ".Value")
         tags = dict(zip(keys, values, strict=True))
         tagged = self._tagged(parameters)
@@ -204,6 +210,7 @@ class FakeEcs:
         return {}
 
     def untag_resources(self, parameters: Parameters) -> Body:
+        """UntagResources: remove tags from instances."""
         for one in self._tagged(parameters):
             for key in _numbered(parameters, "TagKey"):
                 one.tags.pop(key, None)
@@ -243,7 +250,7 @@ class FakeEcs:
         return [one for one in self.instances.values() if one.region_id == region]
 
     def _named(self, parameters: Parameters) -> list[FakeInstance]:
-        """The instances of a call; the whole call fails if one of them does not exist."""
+        """Return the instances of a call. If one does not exist, the whole call fails."""
         there = {one.instance_id: one for one in self._in_region(parameters)}
         ids = _ids(parameters)
         if not set(ids) <= set(there):
@@ -279,7 +286,7 @@ def _ids(parameters: Parameters) -> list[str]:
 
 
 def _numbered(parameters: Parameters, name: str, rest: str = "") -> Iterator[str]:
-    """The values of ``NAME.1``, ``NAME.2``, and so on."""
+    """Return the values of ``NAME.1``, ``NAME.2``, and so on."""
     for number in itertools.count(1):
         if (key := f"{name}.{number}{rest}") not in parameters:
             return

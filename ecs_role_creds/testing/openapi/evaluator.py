@@ -1,9 +1,9 @@
-"""What policy documents allow: RAM's rules for statements. Pure.
+"""Evaluates policy documents by RAM's rules. Pure functions.
 
 Faked: ``Effect``, ``Action``, ``NotAction``, ``Resource``, ``NotResource``, the wildcards ``*`` and
 ``?``, and the conditions ``StringEquals``, ``StringNotEquals``, ``StringLike`` and
-``StringNotLike``. A statement with any other condition allows nothing, and denies as if the
-condition held.
+``StringNotLike``. A statement with any other condition allows nothing, and a ``Deny`` statement
+denies as if the condition were met.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CONDITIONS = {
     "StringLike": (True, False),
     "StringNotLike": (True, True),
 }
-"""By operator: whether values are patterns, and whether the result is turned round."""
+"""By operator: whether values are patterns, and whether the result is negated."""
 
 
 def is_allowed(
@@ -28,13 +28,13 @@ def is_allowed(
     resource: str,
     context: Mapping[str, str] | None = None,
 ) -> bool:
-    """Whether a request is allowed: some statement allows it, and none denies it.
+    """Return whether a request is allowed: a statement allows it, and none denies it.
 
     Args:
         documents: The policy documents.
-        action: Such as ``"oss:GetObject"``.
-        resource: Such as ``"acs:oss:*:*:bucket/key"``.
-        context: What conditions look at, such as ``{"oss:Prefix": "photos/"}``.
+        action: The action, such as ``"oss:GetObject"``.
+        resource: The resource, such as ``"acs:oss:*:*:bucket/key"``.
+        context: The values for conditions, such as ``{"oss:Prefix": "photos/"}``.
     """
     effects = {
         statement.get("Effect")
@@ -46,7 +46,7 @@ def is_allowed(
 
 
 def listed(value: Any) -> list[Any]:
-    """A value that may stand alone or in a list, as a list."""
+    """Return a single value or a list of values as a list."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""What the fake RAM holds and answers."""
+"""The state and the APIs of the fake RAM."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ _MAX_DESCRIPTION = 1024  # documented
 
 
 class Limits(NamedTuple):
-    """How much an account may have. The first is documented and fixed; the others are quotas."""
+    """The limits of an account. The first is documented and fixed; the others are quotas.
+
+    Attributes:
+        versions: The maximum number of versions of a policy.
+        roles: The maximum number of roles.
+        policies: The maximum number of custom policies.
+        policies_per_role: The maximum number of policies of a role.
+    """
 
     versions: int = 5
     roles: int = 1000
@@ -35,12 +42,14 @@ class FakePolicy:
     """A policy.
 
     Attributes:
-        name: Its name.
+        name: The name.
         type: ``"System"`` or ``"Custom"``.
-        versions: Its documents, by version, oldest first.
-        default: The version in force.
-        description: Told with it.
-        other_attachments: To how many users and groups it is attached.
+        versions: The documents by version, oldest first.
+        default: The version in effect.
+        description: The description.
+        other_attachments: The number of users and groups that have the policy.
+        created: When it was created, as RAM prints it.
+        serial: The number of the next version.
     """
 
     name: str
@@ -54,13 +63,21 @@ class FakePolicy:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """The document in force."""
+        """The document in effect."""
         return self.versions[self.default]
 
 
 @dataclass
 class FakeRole:
-    """A role; ``policies`` holds the types and names of those it has."""
+    """A role.
+
+    Attributes:
+        name: The name.
+        trust_policy: The trust policy.
+        description: The description.
+        policies: The types and names of its policies.
+        created: When it was created, as RAM prints it.
+    """
 
     name: str
     trust_policy: Mapping[str, Any]
@@ -70,7 +87,7 @@ class FakeRole:
 
     @property
     def trusts_ecs(self) -> bool:
-        """Whether an ECS instance may have it."""
+        """Whether ECS instances may have the role."""
         return any(
             statement.get("Effect") == "Allow"
             and "sts:AssumeRole" in listed(statement.get("Action"))
@@ -91,37 +108,37 @@ SYSTEM_POLICIES: Mapping[str, tuple[str, ...]] = {
     "AliyunRAMFullAccess": ("ram:*",),
     "AliyunECSFullAccess": ("ecs:*",),
 }
-"""The policies of Alibaba Cloud's that are faked."""
+"""The system policies that are faked, with their actions."""
 
 
 class FakeRam:
-    """The roles and policies of an account, and RAM's answers, without a socket.
+    """The roles and policies of an account, and the APIs of RAM, without a socket.
 
     Args:
-        account_id: The account's number.
-        limits: How much it may have.
-        now: The service's time, as it is printed.
+        account_id: The id of the account.
+        limits: The limits of the account.
+        now: Returns the service's time, as RAM prints it.
     """
 
     def __init__(self, account_id: str, limits: Limits, now: Callable[[], str]) -> None:
         self.account_id = account_id
         self.limits = limits
         self.roles: dict[str, FakeRole] = {}
-        """By name."""
+        """The roles by name."""
         self.policies: dict[tuple[str, str], FakePolicy] = {
             ("System", name): FakePolicy(name, "System", _allowing(*actions))
             for name, actions in SYSTEM_POLICIES.items()
         }
-        """By type and name."""
+        """The policies by type and name."""
         self._now = now
 
     def documents_of(self, role_name: str) -> list[Mapping[str, Any]]:
-        """The documents in force of a role's policies."""
+        """Return the documents in effect of a role's policies."""
         role = self.roles.get(role_name)
         return [self.policies[key].document for key in (role.policies if role else ())]
 
     def resources(self, api: str, parameters: Parameters) -> list[str]:
-        """What a call is about, as the ``Resource`` of a policy names it."""
+        """Return the resources of a call, as in the ``Resource`` of a policy."""
         names = []
         if role := parameters.get("RoleName"):
             names.append(f"acs:ram:*:{self.account_id}:role/{role}")
@@ -135,6 +152,7 @@ class FakeRam:
     # Roles.
 
     def create_role(self, parameters: Parameters) -> Body:
+        """CreateRole: create a role. Its ``AssumeRolePolicyDocument`` is the trust policy."""
         name = _checked_name(parameters, "RoleName", _ROLE_NAME, 64)
         trust_policy = _checked_document(parameters["AssumeRolePolicyDocument"], "Principal")
         if name in self.roles:
@@ -145,9 +163,11 @@ class FakeRam:
         return {"Role": self._show_role(self.roles[name])}
 
     def get_role(self, parameters: Parameters) -> Body:
+        """GetRole: return a role with its trust policy."""
         return {"Role": self._show_role(self._role(parameters))}
 
     def update_role(self, parameters: Parameters) -> Body:
+        """UpdateRole: change the trust policy or the description of a role."""
         role = self._role(parameters)
         if document := parameters.get("NewAssumeRolePolicyDocument"):
             role.trust_policy = _checked_document(document, "Principal")
@@ -156,6 +176,7 @@ class FakeRam:
         return {"Role": self._show_role(role)}
 
     def delete_role(self, parameters: Parameters) -> Body:
+        """DeleteRole: delete a role that has no policies."""
         role = self._role(parameters)
         if role.policies:
             raise RefusedError(409, "DeleteConflict.Role.Policy", "The role has policies.")
@@ -163,12 +184,14 @@ class FakeRam:
         return {}
 
     def list_roles(self, parameters: Parameters) -> Body:
+        """ListRoles: return the roles, in pages, without their trust policies."""
         shown = [self._show_role(role, is_listed=True) for role in self.roles.values()]
         return _marked_page(parameters, shown, "Roles", "Role")
 
     # Policies.
 
     def create_policy(self, parameters: Parameters) -> Body:
+        """CreatePolicy: create a custom policy with its first version."""
         name = _checked_name(parameters, "PolicyName", _POLICY_NAME, 128)
         document = _checked_document(parameters["PolicyDocument"], "Resource", "NotResource")
         if ("Custom", name) in self.policies:
@@ -182,6 +205,7 @@ class FakeRam:
         return {"Policy": self._show_policy(policy)}
 
     def get_policy(self, parameters: Parameters) -> Body:
+        """GetPolicy: return a policy and its default version."""
         policy = self._policy(parameters)
         return {
             "Policy": self._show_policy(policy),
@@ -189,6 +213,7 @@ class FakeRam:
         }
 
     def list_policies(self, parameters: Parameters) -> Body:
+        """ListPolicies: return the policies, in pages, of one type or of both."""
         wanted = parameters.get("PolicyType")
         shown = [
             self._show_policy(policy)
@@ -198,6 +223,7 @@ class FakeRam:
         return _marked_page(parameters, shown, "Policies", "Policy")
 
     def delete_policy(self, parameters: Parameters) -> Body:
+        """DeletePolicy: delete a custom policy that nothing has and that has one version."""
         policy = self._policy({**parameters, "PolicyType": "Custom"})
         if policy.other_attachments:
             raise RefusedError(409, "DeleteConflict.Policy.User", "A user has the policy.")
@@ -209,6 +235,7 @@ class FakeRam:
         return {}
 
     def create_policy_version(self, parameters: Parameters) -> Body:
+        """CreatePolicyVersion: add a version to a custom policy."""
         policy = self._policy({**parameters, "PolicyType": "Custom"})
         document = _checked_document(parameters["PolicyDocument"], "Resource", "NotResource")
         _check_limit(len(policy.versions), self.limits.versions, "Policy.Version")
@@ -219,11 +246,13 @@ class FakeRam:
         return {"PolicyVersion": self._show_version(policy, version)}
 
     def list_policy_versions(self, parameters: Parameters) -> Body:
+        """ListPolicyVersions: return the versions of a policy."""
         policy = self._policy(parameters)
         shown = [self._show_version(policy, version) for version in policy.versions]
         return {"PolicyVersions": {"PolicyVersion": shown}}
 
     def delete_policy_version(self, parameters: Parameters) -> Body:
+        """DeletePolicyVersion: delete a version that is not the default."""
         policy = self._policy({**parameters, "PolicyType": "Custom"})
         version = parameters["VersionId"]
         if not re.fullmatch(r"v\d+", version):
@@ -235,9 +264,10 @@ class FakeRam:
         del policy.versions[version]
         return {}
 
-    # Which role has which policy.
+    # The policies of roles.
 
     def attach_policy_to_role(self, parameters: Parameters) -> Body:
+        """AttachPolicyToRole: attach a policy to a role."""
         role, policy = self._role(parameters), self._policy(parameters)
         if (policy.type, policy.name) in role.policies:
             raise RefusedError(409, "EntityAlreadyExists.Role.Policy", "The role has the policy.")
@@ -246,6 +276,7 @@ class FakeRam:
         return {}
 
     def detach_policy_from_role(self, parameters: Parameters) -> Body:
+        """DetachPolicyFromRole: detach a policy from a role."""
         role, policy = self._role(parameters), self._policy(parameters)
         if (policy.type, policy.name) not in role.policies:
             raise RefusedError(404, "EntityNotExist.Role.Policy", "The role lacks the policy.")
@@ -253,6 +284,7 @@ class FakeRam:
         return {}
 
     def list_policies_for_role(self, parameters: Parameters) -> Body:
+        """ListPoliciesForRole: return the policies of a role."""
         shown = [self._show_policy(self.policies[key]) for key in self._role(parameters).policies]
         return {"Policies": {"Policy": shown}}
 

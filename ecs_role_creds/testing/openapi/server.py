@@ -40,14 +40,14 @@ _VERSIONS = {"2015-05-01": "ram", "2014-05-26": "ecs"}
 
 
 class OpenApiCall(NamedTuple):
-    """A call that was received.
+    """A call that the fake received.
 
     Attributes:
-        api: The API's name.
-        parameters: What was sent with it.
-        role: The role that called; ``None``: the administrator, or a caller that was refused.
-        status: The HTTP status of the answer; 0: the connection was reset instead.
-        code: The service's code; ``None`` if nothing was wrong.
+        api: The name of the API.
+        parameters: Its parameters.
+        role: The role of the caller; ``None``: the administrator, or a caller that was refused.
+        status: The HTTP status of the response; 0 if the connection was reset instead.
+        code: The error code; ``None`` if there was no error.
     """
 
     api: str
@@ -59,7 +59,7 @@ class OpenApiCall(NamedTuple):
 
 @dataclass
 class _Fault:
-    """What happens to the next calls."""
+    """A fault of the next calls."""
 
     api: str | None
     times: int
@@ -71,17 +71,22 @@ class _Fault:
 
 
 class FakeOpenApi(LoopbackServer):
-    """RAM and ECS on loopback, for tests: the calls that an instance's role needs.
+    """A fake RAM and ECS on loopback, with the APIs for instance RAM roles.
 
-    Both services answer at one endpoint. Every call has to be signed, by the administrator
-    (:attr:`environment` has the AccessKey pair) or by the role of an instance that was joined;
-    what such a role may do, its own policies say.
+    Both services use one endpoint. Every call must be signed: by the administrator, whose AccessKey
+    pair is in :attr:`environment`, or by the role of an instance with a fake metadata service. The
+    policies of a role decide what it may do.
+
+    >>> with FakeOpenApi() as openapi:
+    ...     instance = openapi.add_instance(metadata=ecs_metadata)
+    ...     openapi.instances[instance.instance_id].role
+    'app-role'
 
     Args:
-        limits: How much the account may have; by default what is documented.
-        account_id: Its number.
-        clock: The service's time, in seconds since the epoch.
-        port: Where to listen; 0: wherever there is room.
+        limits: The limits of the account; by default, the documented ones.
+        account_id: The id of the account.
+        clock: The service's clock, in seconds since the epoch.
+        port: The port; 0: any free port.
     """
 
     access_key_id = "LTAI.FAKEADMINISTRATOR"
@@ -97,9 +102,9 @@ class FakeOpenApi(LoopbackServer):
     ) -> None:
         super().__init__(port=port)
         self.calls: list[OpenApiCall] = []
-        """Every call received, oldest first."""
+        """All calls received, oldest first."""
         self.forbidden: set[str] = set()
-        """Actions that the administrator is not allowed, such as ``"ram:PassRole"``."""
+        """The actions that the administrator may not do, such as ``"ram:PassRole"``."""
         self._clock = clock
         self._lock = threading.RLock()
         self._serial = itertools.count(1)
@@ -110,7 +115,7 @@ class FakeOpenApi(LoopbackServer):
         self._ecs = FakeEcs(self._ram, self._may_pass, self._failing_instance)
         self._ecs.regions.add(DEFAULT_REGION_ID)
 
-    # What a test sets up and looks at.
+    # For tests.
 
     @property
     def environment(self) -> dict[str, str]:
@@ -147,15 +152,23 @@ class FakeOpenApi(LoopbackServer):
     ) -> FakeInstance:
         """Add an instance.
 
+        >>> with FakeOpenApi() as openapi:
+        ...     openapi.add_instance("i-fake1", tags={"team": "web"}).network_type
+        'vpc'
+
         Args:
-            instance_id: Its id; by default the same as a ``FakeMetadataServer``'s.
-            region_id: The region it is in.
-            network_type: ``"classic"``: it can have no role.
-            metadata: Its ``FakeMetadataServer``: hands out the role that is attached here.
-            tags: Its tags.
+            instance_id: The instance id; by default the same as that of a ``FakeMetadataServer``.
+            region_id: The region id.
+            network_type: ``"vpc"``; or ``"classic"``, in which case it cannot have a role.
+            metadata: The ``FakeMetadataServer`` of the instance. A role that is attached to the
+                instance is attached there.
+            tags: The tags.
+
+        Returns:
+            The instance.
 
         Raises:
-            ValueError: There is one with this id.
+            ValueError: There is already an instance with this id.
         """
         with self._lock:
             if instance_id in self.instances:
@@ -172,19 +185,31 @@ class FakeOpenApi(LoopbackServer):
         resource: str,
         context: Mapping[str, str] | None = None,
     ) -> bool:
-        """Whether a role's policies allow a request; what ``FakeOss(policies=...)`` asks.
+        """Return whether a role's policies allow a request; ``FakeOss(policies=...)`` calls it.
+
+        >>> with FakeOpenApi() as openapi:
+        ...     openapi.allows("no-such-role", "oss:GetObject", "acs:oss:*:*:bucket/key")
+        False
 
         Args:
             role_name: The role.
-            action: Such as ``"oss:GetObject"``.
-            resource: Such as ``"acs:oss:*:*:bucket/key"``.
-            context: What conditions look at, such as ``{"oss:Prefix": "photos/"}``.
+            action: The action, such as ``"oss:GetObject"``.
+            resource: The resource, such as ``"acs:oss:*:*:bucket/key"``.
+            context: The values for conditions, such as ``{"oss:Prefix": "photos/"}``.
         """
         with self._lock:
             return is_allowed(self._ram.documents_of(role_name), action, resource, context)
 
     def throttle(self, times: int, api: str | None = None) -> None:
-        """Refuse the next calls (of one API) as too many."""
+        """Refuse the next calls with ``Throttling.User``.
+
+        >>> with FakeOpenApi() as openapi:
+        ...     openapi.throttle(2, "CreateRole")
+
+        Args:
+            times: The number of calls.
+            api: The name of the API; by default, any.
+        """
         message = "Request was denied due to user flow control."
         self._add_fault(_Fault(api, times, 400, "Throttling.User", message))
 
@@ -198,15 +223,19 @@ class FakeOpenApi(LoopbackServer):
         instances: Iterable[str] = (),
         times: int = 1,
     ) -> None:
-        """Have the next calls of an API fail, without effect.
+        """Make the next calls of an API fail, without effect.
+
+        >>> with FakeOpenApi() as openapi:
+        ...     openapi.fail("CreateRole", "LimitExceeded.Role", status=409)
 
         Args:
-            api: The API's name.
-            code: The service's code.
+            api: The name of the API.
+            code: The error code.
             status: The HTTP status.
-            message: What the service says.
-            instances: Only for these instances, each ``times`` times; the rest of the call works.
-            times: How many calls.
+            message: The message.
+            instances: Fail only for these instances, each ``times`` times; the call succeeds for
+                the others.
+            times: The number of calls.
         """
         for one in instances:
             self._add_fault(_Fault(api, times, status, code, message, frozenset({one})))
@@ -214,22 +243,38 @@ class FakeOpenApi(LoopbackServer):
             self._add_fault(_Fault(api, times, status, code, message))
 
     def lose_answers(self, times: int = 1, api: str | None = None) -> None:
-        """Carry out the next calls, and reset the connection in place of an answer."""
+        """Carry out the next calls, but reset the connection instead of sending a response.
+
+        >>> with FakeOpenApi() as openapi:
+        ...     openapi.lose_answers(1, "CreateRole")
+
+        Args:
+            times: The number of calls.
+            api: The name of the API; by default, any.
+        """
         self._add_fault(_Fault(api, times, is_answer_lost=True))
 
     def drop_calls(self, times: int = 1, api: str | None = None) -> None:
-        """Reset the connection in place of the next calls, which have no effect."""
+        """Reset the connection of the next calls, without effect.
+
+        >>> with FakeOpenApi() as openapi:
+        ...     openapi.drop_calls(1)
+
+        Args:
+            times: The number of calls.
+            api: The name of the API; by default, any.
+        """
         self._add_fault(_Fault(api, times))
 
     def recover(self) -> None:
-        """Forget every fault that is still to come."""
+        """End all faults."""
         with self._lock:
             self._faults.clear()
 
-    # What the services do.
+    # The services.
 
     def handle(self, request: Request) -> Response:
-        """Verify and serve one call."""
+        """Verify a call, carry it out, and record it."""
         with self._lock:
             api = request.headers.get("x-acs-action", "")
             sent = parameters(request)
@@ -255,7 +300,7 @@ class FakeOpenApi(LoopbackServer):
             return Response(status, answer, headers, conduct="reset" if is_reset else "send")
 
     def _verify(self, request: Request) -> str | None:
-        """The role that calls; ``None``: the administrator."""
+        """Return the role of the caller; ``None``: the administrator."""
         key = verify(request, self._find_key, self._clock())
         nonce = request.headers.get("x-acs-signature-nonce", "")
         if not nonce or nonce in self._nonces:
@@ -285,7 +330,7 @@ class FakeOpenApi(LoopbackServer):
             raise RefusedError(404, "InvalidAction.NotFound", f"FakeOpenApi does not fake {api}.")
         action = f"{service}:{api}"
         if not all(self._may(action, one) for one in holder.resources(api, sent)):
-            if api == "DescribeInstances":  # documented: an empty list for who may not see them
+            if api == "DescribeInstances":  # documented: an empty list
                 return {"Instances": {"Instance": []}, "TotalCount": 0}
             refused = "NoPermission" if service == "ram" else "Forbidden.RAM"
             raise RefusedError(403, refused, "You are not authorized to do this action.")
@@ -305,7 +350,7 @@ class FakeOpenApi(LoopbackServer):
             self._faults.append(fault)
 
     def _take_fault(self, api: str) -> _Fault | None:
-        """The first fault that this whole call is to have."""
+        """Return the first fault for this whole call."""
         for fault in self._faults:
             if not fault.instances and fault.api in (None, api) and fault.times > 0:
                 fault.times -= 1

@@ -1,4 +1,4 @@
-"""Verify ``ACS3-HMAC-SHA256`` signatures, with another implementation than the client SDKs have."""
+"""Verifies ``ACS3-HMAC-SHA256`` signatures, with a different implementation than the SDKs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecs_role_creds.testing.exchange import Request
 
 ALGORITHM = "ACS3-HMAC-SHA256"
 MAX_SKEW = 900.0
-"""Seconds that a request's date may be off (documented: 15 minutes)."""
+"""The maximum error of a request's date, in seconds (documented: 15 minutes)."""
 
 _AUTHORIZATION = re.compile(
     ALGORITHM + r" Credential=([^,]+), ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]+)"
@@ -25,7 +25,7 @@ _AUTHORIZATION = re.compile(
 
 
 class RefusedError(Exception):
-    """A request is refused; becomes the error that the service would answer with."""
+    """The service refuses a request with this error."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -38,9 +38,9 @@ class Key(NamedTuple):
     """A valid AccessKey pair.
 
     Attributes:
-        secret: Its secret.
-        token: The security token that goes with it; empty for a long-lived pair.
-        role: The role whose it is; ``None``: the administrator's.
+        secret: The AccessKey secret.
+        token: The security token; empty for a long-lived pair.
+        role: The role it belongs to; ``None``: the administrator.
     """
 
     secret: str
@@ -49,7 +49,7 @@ class Key(NamedTuple):
 
 
 def parameters(request: Request) -> dict[str, str]:
-    """What is asked for, from the query and the form."""
+    """Return the parameters in the query and the form."""
     query = dict(parse_qsl(urlsplit(request.path).query, keep_blank_values=True))
     if "x-www-form-urlencoded" in request.headers.get("content-type", ""):
         query.update(parse_qsl(request.body.decode(), keep_blank_values=True))
@@ -57,15 +57,18 @@ def parameters(request: Request) -> dict[str, str]:
 
 
 def verify(request: Request, find_key: Callable[[str], Key | None], now: float) -> Key:
-    """Who signed a request.
+    """Verify the signature of a request.
 
     Args:
-        request: As received.
-        find_key: The key with an AccessKey id, if it is valid now.
+        request: The request.
+        find_key: Returns the valid key with an AccessKey id, if any.
         now: The service's time.
 
+    Returns:
+        The key that signed the request.
+
     Raises:
-        RefusedError: It is not signed as it should be.
+        RefusedError: The signature is missing or wrong.
     """
     headers = request.headers
     match = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
@@ -97,7 +100,7 @@ def verify(request: Request, find_key: Callable[[str], Key | None], now: float) 
 
 
 def _sign(request: Request, signed: list[str], secret: str, access_key_id: str) -> str:
-    """The authorization that the request should have."""
+    """Return the correct authorization for the request."""
     again = TeaRequest()
     again.method = request.method
     again.pathname = urlsplit(request.path).path

@@ -1,4 +1,4 @@
-"""The fake OSS: one file a family of operations; ``table`` lists them all."""
+"""The fake OSS: one module for each group of operations; ``table`` lists them all."""
 
 try:
     import alibabacloud_oss_v2.signer

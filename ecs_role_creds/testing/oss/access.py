@@ -1,4 +1,4 @@
-"""Who may do what: ACLs for everybody, policies for roles."""
+"""Access control: ACLs for everybody, policies for roles."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _OPEN_TO_ALL: dict[str, tuple[Access, ...]] = {
 
 
 class Gate:
-    """Decides on one request.
+    """Decides whether one request is allowed.
 
     Args:
         buckets: All buckets, for their ACLs.
-        policies: What roles may do; ``None``: everything.
-        signer: The credentials that signed the request; ``None``: nobody did.
-        context: What the conditions of policies look at.
+        policies: The policies of the roles; ``None``: roles may do everything.
+        signer: The credentials that signed the request; ``None``: it is anonymous.
+        context: The values for the conditions of policies.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Gate:
 
 
 def resource_of(bucket: str, key: str) -> str:
-    """What policies call a bucket, or an object in it."""
+    """Return the name of a bucket or an object in policies."""
     if not bucket:
         return "acs:oss:*:*:*"
     return f"acs:oss:*:*:{bucket}/{key}" if key else f"acs:oss:*:*:{bucket}"
 
 
 def _acl_of(bucket: Bucket, key: str) -> str:
-    """An object's own ACL comes before that of the bucket."""
+    """Return the ACL of the object, or that of its bucket."""
     stored = bucket.get(key)
     return bucket.acl if stored is None or stored.acl == "default" else stored.acl
 

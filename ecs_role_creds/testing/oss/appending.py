@@ -12,7 +12,7 @@ from ecs_role_creds.testing.oss.writing import checksums, draft_of
 
 
 def append_object(call: Call) -> Response:
-    """Append the body to an object, or make one; the position must be where it ends."""
+    """Append the body to an object, or create one. The position must be the object's length."""
     given = call.parameter("position", "0016-00000501")
     position = integer_of("position", given, 0, 2**63 - 1, 0)
     known = call.bucket.get(call.key)

@@ -17,7 +17,7 @@ from ecs_role_creds.testing.oss.storage import Bucket, Buckets
 from ecs_role_creds.testing.oss.xml import element, parse, text, timestamp, xml_response
 
 OWNER = element("Owner", text("ID", "1000000000000001"), text("DisplayName", "1000000000000001"))
-"""Everything has the same owner: the fake account of the metadata service."""
+"""The owner of everything: the fake account of the metadata service."""
 
 
 def put_bucket(call: Call) -> Response:
@@ -107,7 +107,7 @@ def _summary(bucket: Bucket, region: str) -> list[str]:
 
 
 def get_bucket_info(call: Call) -> Response:
-    """Tell about a bucket."""
+    """Return information about a bucket."""
     return xml_response(
         "BucketInfo",
         element(
@@ -123,13 +123,13 @@ def get_bucket_info(call: Call) -> Response:
 
 
 def get_bucket_location(call: Call) -> Response:
-    """Tell where a bucket is."""
+    """Return the location of a bucket."""
     _ = call.bucket
     return xml_response("LocationConstraint", f"oss-{call.region}")
 
 
 def get_bucket_stat(call: Call) -> Response:
-    """Tell how much a bucket holds."""
+    """Return the number and the size of the objects in a bucket."""
     objects = list(call.bucket.values())
     by_class: list[str] = []
     for storage_class, shown in _STAT_NAMES.items():
@@ -168,7 +168,7 @@ def put_bucket_acl(call: Call) -> Response:
 
 
 def get_bucket_acl(call: Call) -> Response:
-    """Tell the ACL of a bucket."""
+    """Return the ACL of a bucket."""
     return xml_response(
         "AccessControlPolicy",
         OWNER,

@@ -1,4 +1,4 @@
-"""What a request says of its signature."""
+"""The signature parameters of a request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VERIFIED = (
 
 
 class Claim(NamedTuple):
-    """What a request says of its signature."""
+    """The signature parameters of a request."""
 
     access_key_id: str
     signature: str
@@ -47,7 +47,7 @@ class Claim(NamedTuple):
 
 
 def named_access_key_id(received: Received) -> str | None:
-    """The AccessKey id that a request names, whether or not it can be believed."""
+    """Return the AccessKey id in a request. It has not been verified."""
     query = received.query
     match = _NAMED_ID.search(received.headers.get("authorization", ""))
     if match is not None:
@@ -58,7 +58,7 @@ def named_access_key_id(received: Received) -> str | None:
 
 
 def read_claim(received: Received) -> Claim | None:
-    """What the request says of its signature; ``None``: it has none."""
+    """Return the signature parameters; ``None`` if the request is not signed."""
     headers, query = received.headers, received.query
     authorization = headers.get("authorization", "")
     _refuse_unverified(authorization, query)
@@ -162,7 +162,7 @@ def _epoch(value: str) -> datetime:
 
 
 def check_time(claim: Claim, now: datetime) -> None:
-    """Raise unless the signature is for this time."""
+    """Raise unless the signature is valid at this time."""
     if claim.expires_at is not None:
         if now >= claim.expires_at:
             raise access_denied("Request has expired.", "")

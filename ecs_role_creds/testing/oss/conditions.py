@@ -1,4 +1,4 @@
-"""Conditional requests and ranges. Decides only; knows no storage."""
+"""Conditional requests and ranges: pure functions."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def check_conditions(headers: Mapping[str, str], stored: StoredObject, prefix: s
 
     Args:
         headers: The request's headers.
-        stored: The object they are about.
-        prefix: What the names of the conditions begin with, for copies.
+        stored: The object.
+        prefix: The prefix of the names of the conditions, for copies.
     """
     etag = stored.etag
     changed_at = stored.stored_at.replace(microsecond=0)
@@ -65,9 +65,9 @@ def _date(headers: Mapping[str, str], name: str) -> datetime | None:
 
 
 def range_asked_for(headers: Mapping[str, str], size: int) -> tuple[int, int] | None:
-    """The first and last byte asked for; ``None`` for the whole object.
+    """Return the first and last byte that are requested; ``None`` for the whole object.
 
-    A range that does not lie within the object gives the whole object, unless the request has
+    A range outside the object returns the whole object, unless the request has
     ``x-oss-range-behavior: standard`` (documented).
 
     Raises:
@@ -83,7 +83,7 @@ def range_asked_for(headers: Mapping[str, str], size: int) -> tuple[int, int] | 
     if ends is None:
         return None
     first, last = ends
-    if first is None:  # the last bytes; the last 0 are no range
+    if first is None:  # the last bytes; the last 0 bytes are not a range
         span = (size - last, size - 1) if last else (size, size)
     else:
         span = (first, size - 1 if last is None else last)
@@ -103,7 +103,7 @@ def range_asked_for(headers: Mapping[str, str], size: int) -> tuple[int, int] | 
 
 
 def _ends(value: str) -> tuple[int | None, int | None] | None:
-    """Both numbers of ``bytes=FIRST-LAST``; ``None`` if it is no single range."""
+    """Return both numbers of ``bytes=FIRST-LAST``; ``None`` if it is not a single range."""
     unit, _, span = value.partition("=")
     first, dash, last = span.partition("-")
     if unit.strip() != "bytes" or not dash or not (first or last):

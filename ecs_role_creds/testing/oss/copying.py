@@ -1,4 +1,4 @@
-"""CopyObject, and the source of a copy, which UploadPartCopy has too."""
+"""CopyObject, and the source of a copy, which UploadPartCopy uses too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOURCE = "x-oss-copy-source"
 
 
 def source_of(call: Call) -> StoredObject:
-    """The object that the request copies from; checks permission and conditions."""
+    """Return the source of a copy, after checking permission and conditions."""
     value = call.headers[SOURCE]
     path, _, version = value.partition("?")
     if version:
@@ -52,7 +52,7 @@ def source_of(call: Call) -> StoredObject:
 
 
 def copy_object(call: Call) -> Response:
-    """Copy an object, with its headers and tags or with new ones; onto itself, too."""
+    """Copy an object, with its headers and tags or with new ones. It may replace itself."""
     source = source_of(call)
     if source.kind == "Appendable":
         # Documented as impossible; the code is inferred.
@@ -80,7 +80,7 @@ def copy_object(call: Call) -> Response:
 
 
 def _keeps(call: Call, header: str) -> bool:
-    """Whether the copy keeps what the source has; ``COPY`` is the default."""
+    """Whether the copy keeps the headers or tags of the source; ``COPY`` is the default."""
     directive = call.headers.get(header, "COPY")
     if directive.upper() not in ("COPY", "REPLACE"):
         raise invalid_argument(header, directive, f"{header} must be COPY or REPLACE.")

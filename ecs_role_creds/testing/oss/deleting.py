@@ -15,13 +15,13 @@ _MAX_KEYS = 1000  # documented
 
 
 def delete_object(call: Call) -> Response:
-    """Delete an object; no error where there is none."""
+    """Delete an object. There is no error if it does not exist."""
     call.bucket.pop(call.key, None)
     return Response(204)
 
 
 def delete_multiple_objects(call: Call) -> Response:
-    """Delete up to 1,000 objects; the verbose answer lists them, the quiet one is empty."""
+    """Delete up to 1,000 objects. A verbose response lists them, a quiet one is empty."""
     bucket, shown = call.bucket, names_shown(call)
     keys, is_quiet = _read_keys(call.body)
     if call.is_url_encoded():

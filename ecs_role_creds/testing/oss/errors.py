@@ -1,7 +1,7 @@
 """The errors of OSS: status, code, message, and the XML that clients read exceptions from.
 
-``EC`` is OSS's finer error code. It is set where a page of the documentation or a published answer
-shows it, and left out elsewhere.
+``EC`` is OSS's detailed error code. It is set if the documentation or a published response shows
+it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from ecs_role_creds.testing.oss.xml import document, text
 
 
 class RefusedError(Exception):
-    """A request that OSS would not serve.
+    """OSS refuses a request.
 
     Args:
         status: The HTTP status.
-        code: OSS's name for what is wrong.
-        message: The same for people.
-        ec: OSS's finer error code.
-        details: Further elements of the XML, such as ``BucketName``.
-        headers: Further headers of the answer.
+        code: The error code.
+        message: The message.
+        ec: The detailed error code.
+        details: More elements of the XML, such as ``BucketName``.
+        headers: More headers of the response.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 
 def error_response(refusal: RefusedError, request_id: str, host: str) -> Response:
-    """The answer for an error; a HEAD request finds the XML in the ``x-oss-err`` header."""
+    """Return the response for an error. For HEAD, the header ``x-oss-err`` contains the XML."""
     if refusal.status == 304:
         return Response(304, b"", refusal.headers)
     elements = [
@@ -63,7 +63,7 @@ def error_response(refusal: RefusedError, request_id: str, host: str) -> Respons
 
 
 def not_implemented(what: str) -> RefusedError:
-    """Something of OSS that is not faked."""
+    """The fake does not support it."""
     return RefusedError(400, "NotImplemented", f"FakeOss does not fake {what}.")
 
 
@@ -71,7 +71,7 @@ def access_denied(
     message: str = "You have no right to access this object because of bucket acl.",
     ec: str = "0003-00000001",
 ) -> RefusedError:
-    """The signer, or everybody, lacks the permission."""
+    """The signer, or everybody, does not have the permission."""
     return RefusedError(403, "AccessDenied", message, ec)
 
 
@@ -106,20 +106,20 @@ def no_such_upload(upload_id: str) -> RefusedError:
 
 
 def invalid_argument(name: str, value: str, message: str, ec: str = "") -> RefusedError:
-    """A parameter or header with a value that OSS does not take."""
+    """OSS does not accept the value of a parameter or header."""
     details = {"ArgumentName": name, "ArgumentValue": value}
     return RefusedError(400, "InvalidArgument", message, ec, details)
 
 
 def missing_argument(name: str, ec: str = "0016-00000502") -> RefusedError:
-    """A parameter or header that the operation needs."""
+    """A required parameter or header is missing."""
     return RefusedError(
         400, "MissingArgument", "Missing Some Required Arguments.", ec, {"ArgumentName": name}
     )
 
 
 def malformed_xml(detail: str, ec: str = "") -> RefusedError:
-    """A body that is not the XML that the operation takes."""
+    """The body is not the XML that the operation needs."""
     return RefusedError(
         400,
         "MalformedXML",
@@ -142,5 +142,5 @@ def precondition_failed(condition: str) -> RefusedError:
 
 
 def not_modified(etag: str) -> RefusedError:
-    """A condition of the request says that the client has the object already."""
+    """According to a condition of the request, the client already has the object."""
     return RefusedError(304, "NotModified", "Not Modified", "", {}, {"ETag": etag})

@@ -1,4 +1,4 @@
-"""Faults on demand, with errors in the form that OSS has."""
+"""The fault controls of the fake OSS, with errors in the format of OSS."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _CODE = re.compile(rb"<Code>(\w+)</Code>")
 class OssFaults(Faults[str]):
     """The fault controls of a fake OSS.
 
-    ``on`` is the name of an operation: ``"get-object"``, ``"upload-part"``, ... A request that is
-    to fail, or whose connection is to be reset, is not carried out: nothing is stored. One that is
-    late is carried out.
+    ``on`` is the name of an operation: ``"get-object"``, ``"upload-part"``, ... A request that
+    fails, or whose connection is reset, is not carried out: nothing is stored. A request that is
+    delayed is carried out.
     """
 
     fault_kinds = KINDS
@@ -39,14 +39,18 @@ class OssFaults(Faults[str]):
         times: int | None = None,
         on: str | None = None,
     ) -> None:
-        """Answer with an error instead of doing the work.
+        """Return an error and do not carry out the request.
+
+        >>> from ecs_role_creds.testing import FakeOss
+        >>> with FakeOss(ecs_metadata) as oss:
+        ...     oss.fail(500, times=2, on="put-object")
 
         Args:
-            status: The HTTP status, 300 or more.
-            code: OSS's name for the error; left out, the usual one for the status.
+            status: The HTTP status, 300 to 599.
+            code: The error code of OSS; by default, the usual one for the status.
             retry_after: Whole seconds for the ``Retry-After`` header.
-            times: How many requests fail; left out: until :meth:`recover`.
-            on: Requests of one kind only.
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
 
         Raises:
             ValueError: An argument is out of range.
@@ -74,11 +78,24 @@ class OssFaults(Faults[str]):
     def throttle(
         self, retry_after: float = 1.0, *, times: int | None = None, on: str | None = None
     ) -> None:
-        """Answer 503 ``TotalQpsLimitExceeded`` with ``Retry-After`` (the header is inferred)."""
+        """Return 503 ``TotalQpsLimitExceeded`` with ``Retry-After`` (the header is inferred).
+
+        >>> from ecs_role_creds.testing import FakeOss
+        >>> with FakeOss(ecs_metadata) as oss:
+        ...     oss.throttle(retry_after=2, times=1)
+
+        Args:
+            retry_after: Whole seconds for the ``Retry-After`` header.
+            times: The number of requests; by default, until :meth:`recover`.
+            on: The kind of requests; by default, all.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         self.fail(503, code="TotalQpsLimitExceeded", retry_after=retry_after, times=times, on=on)
 
 
 def code_in(response: Response) -> str | None:
-    """OSS's name for what is wrong, from the body of an error."""
+    """Return the error code in the body of an error."""
     match = _CODE.search(response.body) if response.status >= 300 else None
     return match[1].decode() if match else None

@@ -1,4 +1,4 @@
-"""Whether a request is well formed, and its body the one that the client meant."""
+"""Checks whether a request is well formed and its body complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecs_role_creds.testing.oss.storage import crc64_of, md5_of
 
 
 def check_form(request: Request) -> None:
-    """Raise where the request says a thing twice, or says it where nobody would hear it."""
+    """Raise if the request repeats a parameter, or has a trailer or hash that is not faked."""
     for name, count in Counter(name for name, _ in parameters(request.path)).items():
         if count > 1:
             raise invalid_argument(name, "", f"The parameter {name} is given {count} times.")
@@ -26,7 +26,7 @@ def check_form(request: Request) -> None:
 
 
 def check_integrity(operation: Operation, received: Received) -> None:
-    """Raise unless the body has the length, the MD5 and the CRC-64 that the request claims."""
+    """Raise unless the length, MD5 and CRC-64 of the body are those in the request."""
     headers = received.headers
     has_length = "content-length" in headers or "transfer-encoding" in headers
     if operation.stores_body and not has_length:

@@ -21,9 +21,9 @@ class Page(NamedTuple):
     """A page of a list.
 
     Attributes:
-        keys: The keys in it.
-        prefixes: The common prefixes in it.
-        next_marker: Where the next page goes on; empty if this is the last.
+        keys: The keys.
+        prefixes: The common prefixes.
+        next_marker: The marker of the next page; empty on the last page.
     """
 
     keys: list[str]
@@ -32,7 +32,7 @@ class Page(NamedTuple):
 
 
 def page_of(keys: Sequence[str], prefix: str, delimiter: str, marker: str, most: int) -> Page:
-    """A page of sorted keys: those after the marker, grouped up to the delimiter."""
+    """Return a page of sorted keys: those after the marker, grouped by the delimiter."""
     found: list[str] = []
     prefixes: list[str] = []
     last = ""
@@ -53,7 +53,7 @@ def page_of(keys: Sequence[str], prefix: str, delimiter: str, marker: str, most:
 
 
 def names_shown(call: Call) -> Callable[[str], str]:
-    """How names are written in the answer."""
+    """Return a function that encodes names for the response."""
     return _quoted if call.is_url_encoded() else str
 
 
@@ -62,7 +62,7 @@ def _quoted(name: str) -> str:
 
 
 def short_parameter(call: Call, name: str) -> str:
-    """A parameter that may be as long as a key; empty where it is missing."""
+    """Return a parameter that is at most as long as a key; empty if it is missing."""
     value = call.query.get(name, "")
     if len(value.encode()) > MAX_KEY_BYTES:
         raise invalid_argument(
@@ -104,7 +104,7 @@ def list_objects_v2(call: Call) -> Response:
 
 
 def _listed(call: Call, marker: str, *, with_owner: bool) -> tuple[Page, list[str]]:
-    """The page that is asked for, and the elements that both versions have in common."""
+    """Return the requested page, and the elements that both versions share."""
     bucket, shown = call.bucket, names_shown(call)
     prefix, delimiter = short_parameter(call, "prefix"), short_parameter(call, "delimiter")
     most = integer_of("max-keys", call.query.get("max-keys"), 1, 1000, 100, "0015-00000402")

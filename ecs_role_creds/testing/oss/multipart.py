@@ -34,7 +34,7 @@ _serial = itertools.count(1)
 
 
 def initiate_multipart_upload(call: Call) -> Response:
-    """Begin an upload."""
+    """Start an upload."""
     draft = draft_of(call)
     check_overwrite(call)
     upload_id = f"FAKEUPLOAD{next(_serial):022}"
@@ -48,7 +48,7 @@ def initiate_multipart_upload(call: Call) -> Response:
 
 
 def upload_part(call: Call) -> Response:
-    """Store the body as a part, in place of an earlier one with this number."""
+    """Store the body as a part. It replaces an earlier part with this number."""
     part = _store_part(call, call.body)
     crc64 = crc64_of(part.content)
     return Response(200, b"", {"ETag": part.etag, "x-oss-hash-crc64ecma": str(crc64)})
@@ -95,7 +95,7 @@ def _store_part(call: Call, content: bytes) -> Part:
 
 
 def upload_of(call: Call) -> Upload:
-    """The upload that the request names; raises ``NoSuchUpload``."""
+    """Return the upload in the request; raises ``NoSuchUpload``."""
     upload_id = call.query.get("uploadId", "")
     upload = call.bucket.uploads.get(upload_id)
     if upload is None or upload.key != call.key:
@@ -104,7 +104,7 @@ def upload_of(call: Call) -> Upload:
 
 
 def complete_multipart_upload(call: Call) -> Response:
-    """Make the object of the parts that the request lists, or of all of them."""
+    """Create the object from the parts in the request, or from all parts."""
     upload = upload_of(call)
     check_overwrite(call)
     parts = _parts_to_join(call, upload)
@@ -184,13 +184,13 @@ def _parts_to_join(call: Call, upload: Upload) -> list[Part]:
 
 
 def abort_multipart_upload(call: Call) -> Response:
-    """End an upload and drop its parts."""
+    """Abort an upload and delete its parts."""
     del call.bucket.uploads[upload_of(call).upload_id]
     return Response(204)
 
 
 def named(call: Call) -> list[str]:
-    """The elements that name the object of an upload."""
+    """Return the elements with the bucket and key of an upload."""
     encoding = [text("EncodingType", "url")] if call.is_url_encoded() else []
     return [*encoding, text("Bucket", call.bucket.name), text("Key", names_shown(call)(call.key))]
 

@@ -1,4 +1,4 @@
-"""Which names and values OSS takes. Documented, except where marked."""
+"""The names and values that OSS accepts. Documented, except where marked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ObjectAcl = Literal["default", "private", "public-read", "public-read-write"]
 StorageClass = Literal["Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"]
 
 ARCHIVED = ("Archive", "ColdArchive", "DeepColdArchive")
-"""The storage classes that have to be restored before they can be read."""
+"""The storage classes whose objects must be restored before they can be read."""
 
 MAX_KEY_BYTES = 1023
 MAX_TAGS = 10
@@ -24,7 +24,7 @@ _TAG = re.compile(r"[A-Za-z0-9 +=._:/-]*")
 
 
 def check_bucket_name(name: str) -> None:
-    """Raise ``InvalidBucketName`` unless OSS takes the name."""
+    """Raise ``InvalidBucketName`` unless OSS accepts the name."""
     if not _BUCKET.fullmatch(name):
         raise RefusedError(
             400,
@@ -36,7 +36,7 @@ def check_bucket_name(name: str) -> None:
 
 
 def check_key(key: str) -> None:
-    """Raise ``InvalidObjectName`` unless OSS takes the name."""
+    """Raise ``InvalidObjectName`` unless OSS accepts the name."""
     message = ""
     if not key:
         message = "The Object name can not be empty."
@@ -53,28 +53,28 @@ def _shown(key: str) -> str:
 
 
 def check_bucket_acl(acl: str) -> BucketAcl:
-    """The ACL, or ``InvalidArgument``."""
+    """Return the ACL; raises ``InvalidArgument``."""
     if acl not in get_args(BucketAcl):
         raise invalid_argument("x-oss-acl", acl, "no such bucket access control exists")
     return acl  # type: ignore[return-value]
 
 
 def check_object_acl(acl: str) -> ObjectAcl:
-    """The ACL, or ``InvalidArgument``."""
+    """Return the ACL; raises ``InvalidArgument``."""
     if acl not in get_args(ObjectAcl):
         raise invalid_argument("x-oss-object-acl", acl, "no such object access control exists")
     return acl  # type: ignore[return-value]
 
 
 def check_storage_class(name: str) -> StorageClass:
-    """The storage class, or ``InvalidArgument``."""
+    """Return the storage class; raises ``InvalidArgument``."""
     if name not in get_args(StorageClass):
         raise invalid_argument("x-oss-storage-class", name, "no such storage class exists")
     return name  # type: ignore[return-value]
 
 
 def check_flag(header: str, value: str | None, ec: str = "") -> bool:
-    """A header that takes ``true`` or ``false``; ``False`` where it is missing."""
+    """Return a header that is ``true`` or ``false``; ``False`` if it is missing."""
     if value is None:
         return False
     if value.lower() not in ("true", "false"):
@@ -83,7 +83,7 @@ def check_flag(header: str, value: str | None, ec: str = "") -> bool:
 
 
 def check_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """The tags, or ``InvalidTag``."""
+    """Return the tags; raises ``InvalidTag``."""
     tags = dict(pairs)
     problem = ""
     if len(pairs) > MAX_TAGS:
@@ -100,14 +100,14 @@ def check_tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def tags_of_header(value: str | None) -> dict[str, str]:
-    """The tags in an ``x-oss-tagging`` header, or ``InvalidTag``."""
+    """Return the tags in an ``x-oss-tagging`` header; raises ``InvalidTag``."""
     return check_tags(parse_qsl(value or "", keep_blank_values=True))
 
 
 def integer_of(
     name: str, value: str | None, low: int, high: int, default: int, ec: str = ""
 ) -> int:
-    """A whole number in a range, or ``InvalidArgument``; the default where it is missing."""
+    """Return a whole number in a range, or the default; raises ``InvalidArgument``."""
     if value is None or value == "":
         return default
     if not (value.isascii() and value.isdigit() and len(value) < 20 and low <= int(value) <= high):

@@ -1,7 +1,7 @@
-"""What an operation of OSS is, and the request that it serves.
+"""The declaration of an operation of OSS, and the request that it serves.
 
-Each operation is declared once, with everything it understands. A header ``x-oss-…``, a condition
-or a parameter that it does not name is refused, so nothing is ignored in silence.
+Each operation declares everything that it supports. A header ``x-oss-…``, a condition or a
+parameter that it does not declare is refused, so nothing is silently ignored.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from ecs_role_creds.testing.oss.errors import (
 from ecs_role_creds.testing.oss.storage import Bucket, Buckets, StoredObject
 
 Level = Literal["service", "bucket", "object"]
-"""What an operation is on."""
+"""What an operation applies to."""
 
 Access = Literal["read", "write", "owner"]
-"""Which ACL opens an operation to everybody: one for reading, for writing, or none."""
+"""Which ACL permits an operation to everybody: one for reading, for writing, or none."""
 
 CONDITIONS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
-"""Conditional requests; refused by operations that do not name them."""
+"""Conditions; operations that do not declare them refuse them."""
 
 COMMON_HEADERS = frozenset({"x-oss-date", "x-oss-security-token", "x-oss-content-sha256"})
-"""The headers of a signature, which every operation understands."""
+"""The headers of a signature, which every operation supports."""
 
 COMMON_PARAMETERS = frozenset(
     {
@@ -49,20 +49,20 @@ COMMON_PARAMETERS = frozenset(
         "x-oss-additional-headers",
     }
 )
-"""The parameters of a presigned URL, which every operation understands."""
+"""The parameters of a presigned URL, which every operation supports."""
 
 
 class Received(NamedTuple):
-    """A request to OSS, taken apart.
+    """The parts of a request to OSS.
 
     Attributes:
         method: ``GET``, ``PUT``, ...
-        url: In full, as it was asked for.
+        url: The full URL, as it was requested.
         headers: Names in lower case.
-        bucket: The bucket it names, if any.
-        key: The object it names, if any.
-        query: Its parameters, unquoted.
-        body: Its body.
+        bucket: The bucket, if any.
+        key: The object, if any.
+        query: The parameters, unquoted.
+        body: The body.
     """
 
     method: str
@@ -75,29 +75,29 @@ class Received(NamedTuple):
 
     @property
     def level(self) -> Level:
-        """What it is on."""
+        """What it applies to."""
         if self.bucket is None:
             return "service"
         return "bucket" if self.key is None else "object"
 
 
 def parameters(url: str) -> list[tuple[str, str]]:
-    """The parameters of a URL's query, unquoted; a ``+`` is a space, as oss2 sends it."""
+    """Return the parameters of a URL, unquoted. A ``+`` is a space, as oss2 sends it."""
     return parse_qsl(urlsplit(url).query, keep_blank_values=True)
 
 
 @dataclass
 class Call:
-    """A request on its way through an operation, and what the operation works on.
+    """The arguments of an operation: the request, and what the operation works on.
 
     Attributes:
         received: The request.
         buckets: All buckets.
         now: The time of day.
-        region: The region that the fake is in.
-        is_anonymous: Whether nobody signed it.
-        require: Raises ``AccessDenied`` unless the signer may do an action on an object; for
-            permissions beyond the operation's own.
+        region: The region of the fake.
+        is_anonymous: Whether the request is not signed.
+        require: Raises ``AccessDenied`` unless the signer may do an action on an object, for
+            permissions other than the operation's own.
         restore_seconds: How long it takes to restore an archived object.
     """
 
@@ -126,36 +126,36 @@ class Call:
 
     @property
     def key(self) -> str:
-        """The object that the request names."""
+        """The key in the request."""
         return self.received.key or ""
 
     @property
     def bucket(self) -> Bucket:
-        """The bucket that the request names; raises ``NoSuchBucket``."""
+        """The bucket in the request; raises ``NoSuchBucket``."""
         return self.bucket_named(self.received.bucket or "")
 
     def bucket_named(self, name: str) -> Bucket:
-        """A bucket; raises ``NoSuchBucket``."""
+        """Return a bucket; raises ``NoSuchBucket``."""
         if name not in self.buckets:
             raise no_such_bucket(name)
         return self.buckets[name]
 
     @property
     def stored(self) -> StoredObject:
-        """The object that the request names; raises ``NoSuchKey``."""
+        """The object in the request; raises ``NoSuchKey``."""
         stored = self.bucket.get(self.key)
         if stored is None:
             raise no_such_key(self.key)
         return stored
 
     def parameter(self, name: str, ec: str = "0016-00000502") -> str:
-        """A parameter that must be there; raises ``MissingArgument``."""
+        """Return a required parameter; raises ``MissingArgument``."""
         if not self.query.get(name):
             raise missing_argument(name, ec)
         return self.query[name]
 
     def is_url_encoded(self) -> bool:
-        """Whether names in the answer are to be quoted; raises ``InvalidArgument``."""
+        """Whether names in the response must be quoted; raises ``InvalidArgument``."""
         value = self.query.get("encoding-type")
         if value is not None and value.lower() != "url":
             raise invalid_argument("encoding-type", value, "Invalid Encoding Method in Request.")
@@ -167,18 +167,18 @@ class Operation:
     """An operation of OSS.
 
     Attributes:
-        name: As the documentation has it, such as ``GetObject``.
+        name: The name in OSS's documentation, such as ``GetObject``.
         method: The HTTP method.
-        level: What it is on.
-        run: What it does.
+        level: What it applies to.
+        run: The function that carries it out.
         action: The RAM action that permits it.
-        access: Which ACL opens it to everybody.
-        selectors: The parameters that tell it from others; all must be there.
-        selecting_header: A header that does so, if any.
-        parameters: The further parameters it understands.
-        headers: The ``x-oss-…`` headers and conditions it understands; a name that ends in ``*``
-            stands for all that begin so.
-        stores_body: Whether it stores the body, so that the length must be known.
+        access: Which ACL permits it to everybody.
+        selectors: The parameters that distinguish it from others. All are required.
+        selecting_header: A header that distinguishes it, if any.
+        parameters: The other parameters that it supports.
+        headers: The ``x-oss-…`` headers and conditions that it supports. A name that ends in ``*``
+            stands for all names with this prefix.
+        stores_body: Whether it stores the body, so that the request must tell its length.
     """
 
     name: str
@@ -195,7 +195,7 @@ class Operation:
 
     @property
     def kind(self) -> str:
-        """Its name as faults call it, such as ``get-object``."""
+        """Its name for faults, such as ``get-object``."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", self.name).lower()
 
     def serves(self, received: Received) -> bool:
@@ -208,7 +208,7 @@ class Operation:
         )
 
     def not_understood(self, received: Received) -> list[str]:
-        """What of a request it does not understand, in words."""
+        """Return what it does not support in a request, in words."""
         headers = [
             f"the header {name}"
             for name in received.headers

@@ -1,4 +1,4 @@
-"""What an object has besides its content: ACL, tags, a symlink's target, and restores."""
+"""Operations on ACLs, tags, symlinks and restores of objects."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def put_object_acl(call: Call) -> Response:
 
 
 def get_object_acl(call: Call) -> Response:
-    """Tell the ACL of an object."""
+    """Return the ACL of an object."""
     return xml_response(
         "AccessControlPolicy",
         OWNER,
@@ -57,7 +57,7 @@ def put_object_tagging(call: Call) -> Response:
 
 
 def get_object_tagging(call: Call) -> Response:
-    """Tell the tags of an object."""
+    """Return the tags of an object."""
     tags = (
         element("Tag", text("Key", key), text("Value", value))
         for key, value in call.stored.tags.items()
@@ -72,7 +72,7 @@ def delete_object_tagging(call: Call) -> Response:
 
 
 def put_symlink(call: Call) -> Response:
-    """Make a symlink; its target need not exist."""
+    """Create a symlink. Its target need not exist."""
     given = call.headers.get("x-oss-symlink-target")
     if not given:
         raise missing_argument("x-oss-symlink-target")
@@ -86,7 +86,7 @@ def put_symlink(call: Call) -> Response:
 
 
 def get_symlink(call: Call) -> Response:
-    """Tell the target of a symlink."""
+    """Return the target of a symlink."""
     stored = call.stored
     if stored.kind != "Symlink":
         raise RefusedError(400, "NotSymlink", "The object specified is not a symbolic link.")
@@ -100,7 +100,7 @@ def get_symlink(call: Call) -> Response:
 
 
 def restore_object(call: Call) -> Response:
-    """Restore an archived object for some days: 202 at first, 200 to prolong it."""
+    """Restore an archived object for some days: 202 at first, 200 to extend it."""
     stored, now = call.stored, call.now
     if stored.storage_class not in ARCHIVED:
         raise RefusedError(

@@ -20,11 +20,11 @@ OVERRIDES = {
     "response-content-disposition": "Content-Disposition",
     "response-content-encoding": "Content-Encoding",
 }
-"""The parameters that replace a header of the answer."""
+"""The parameters that replace a header of the response."""
 
 
 def get_object(call: Call) -> Response:
-    """Give an object, or a range of it."""
+    """Return an object, or a range of it."""
     overrides = _overrides(call)
     stored, headers = _described(call)
     if not is_readable(stored, call.now):
@@ -42,13 +42,13 @@ def get_object(call: Call) -> Response:
 
 
 def head_object(call: Call) -> Response:
-    """Give the headers of an object."""
+    """Return the headers of an object."""
     stored, headers = _described(call)
     return Response(200, b"", {**headers, "Content-Length": str(len(stored.content))})
 
 
 def get_object_meta(call: Call) -> Response:
-    """Give the size, the ETag and the date of an object."""
+    """Return the size, the ETag and the date of an object."""
     stored = call.stored
     headers = {
         "ETag": stored.etag,
@@ -60,12 +60,12 @@ def get_object_meta(call: Call) -> Response:
 
 
 def http_date(moment: datetime) -> str:
-    """A moment as HTTP headers have it."""
+    """Return a time in the format of HTTP headers."""
     return format_datetime(moment, usegmt=True)
 
 
 def is_readable(stored: StoredObject, now: datetime) -> bool:
-    """Whether an object can be read now: archived ones have to be restored first."""
+    """Whether an object can be read now. An archived one must be restored first."""
     if stored.storage_class not in ARCHIVED:
         return True
     start, end = stored.restored_from, stored.restored_until
@@ -73,7 +73,7 @@ def is_readable(stored: StoredObject, now: datetime) -> bool:
 
 
 def restore_header(stored: StoredObject, now: datetime) -> dict[str, str]:
-    """What a restored object, or one that is being restored, tells about that."""
+    """Return the header about the restore of an object."""
     start, end = stored.restored_from, stored.restored_until
     if start is None or end is None or now >= end:
         return {}
@@ -83,7 +83,7 @@ def restore_header(stored: StoredObject, now: datetime) -> dict[str, str]:
 
 
 def _described(call: Call) -> tuple[StoredObject, dict[str, str]]:
-    """The object that the request names, with its headers; of a symlink, the target."""
+    """Return the object in the request with its headers; for a symlink, its target."""
     named = call.stored
     stored = _target_of(call, named) if named.kind == "Symlink" else named
     check_conditions(call.headers, stored)

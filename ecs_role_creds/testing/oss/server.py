@@ -29,23 +29,23 @@ from ecs_role_creds.testing.oss.table import check_understood, find_operation
 from ecs_role_creds.testing.wire import BadRequestError
 
 MAX_RECORDED = 100_000
-"""How many requests are recorded; then the oldest half is dropped."""
+"""The maximum number of recorded requests. Then the oldest half is dropped."""
 
 
 class OssRequest(NamedTuple):
-    """A request that was received.
+    """A request that the fake OSS received.
 
     Attributes:
         method: ``GET``, ``PUT``, ...
-        bucket: The bucket it names.
-        key: The object it names.
-        access_key_id: The AccessKey id it names; ``None`` for an anonymous request. For a refused
-            request, nobody has verified it.
-        status: The status it was answered with; 0 where the connection was reset instead.
-        code: OSS's name for what was wrong; ``None`` if nothing was.
-        time: When, by the authority's clock.
-        kind: The operation, named as for faults: ``get-object``, ..., or ``other``.
-        is_refused: Whether its signature or token was rejected, or its role lacks the permission.
+        bucket: The bucket; ``None`` if the request names none.
+        key: The object; ``None`` if the request names none.
+        access_key_id: The AccessKey id in the request; ``None`` if it is anonymous. For a refused
+            request, it has not been verified.
+        status: The status of the response; 0 if the connection was reset instead.
+        code: The error code of OSS; ``None`` if there was no error.
+        time: When it was received, by the authority's clock.
+        kind: The operation, as for faults: ``"get-object"``, ..., or ``"other"``.
+        is_refused: Whether its signature or token was refused, or its role lacks the permission.
     """
 
     method: str
@@ -60,20 +60,35 @@ class OssRequest(NamedTuple):
 
 
 class FakeOss(OssFaults, LoopbackServer):
-    """An OSS on loopback, for tests: buckets in memory; signatures and security tokens verified.
+    """A fake OSS on loopback. It keeps buckets in memory, and verifies signatures and tokens.
 
-    A context manager: ready inside the block. Safe to use from any thread. Buckets are named in
-    the path, as clients do for an IP address. What is faked, and what is refused with
-    ``NotImplemented``, is listed in the documentation.
+    It is a context manager: it listens inside the block. All methods may be called from any thread.
+    The bucket is the first part of the path, as in the requests of clients to an IP address. The
+    error of an operation that is not faked is ``NotImplemented``.
+
+    Methods that inject a fault have the arguments ``times``, the number of requests, and ``on``,
+    the kind of requests: the name of an operation, such as ``"get-object"`` or ``"upload-part"``. A
+    request that fails is not carried out; a request that is delayed is.
+
+    >>> import oss2
+    >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
+    >>> with FakeOss(ecs_metadata, ["photos"]) as oss:
+    ...     stored = oss.put("photos", "hello.txt", "Hello")
+    ...     auth = oss2.ProviderAuthV4(EcsRamRoleCredentialsProvider())
+    ...     bucket = oss2.Bucket(auth, oss.endpoint, "photos", region=oss.region)
+    ...     bucket.get_object("hello.txt").read()
+    b'Hello'
 
     Args:
-        authority: Who issued the credentials: a
-            :class:`~ecs_role_creds.testing.FakeMetadataServer`, or what ``fake_metadata`` returns.
+        authority: The issuer of the credentials: a
+            :class:`~ecs_role_creds.testing.FakeMetadataServer`, or the result of
+            :func:`~ecs_role_creds.testing.fake_metadata`.
         buckets: The names of the buckets that exist at the start.
-        region: The region that clients must sign for with version 4.
-        port: Where to listen; 0: any free port.
-        host: The address to listen at.
-        policies: What roles may do; ``None``: everything.
+        region: The region that clients must use for signature version 4.
+        port: The port; 0: any free port.
+        host: The address to listen on.
+        policies: The policies of the roles, for example a
+            :class:`~ecs_role_creds.testing.FakeOpenApi`; ``None``: roles may do everything.
 
     Raises:
         TypeError: ``buckets`` is a string.
@@ -100,11 +115,11 @@ class FakeOss(OssFaults, LoopbackServer):
         LoopbackServer.__init__(self, host, port)
         self.region = region
         self.objects = Buckets(buckets)
-        """What is stored, as in ``oss.objects["bucket"]["key"].content``."""
+        """The buckets and objects, as in ``oss.objects["bucket"]["key"].content``."""
         self.requests: list[OssRequest] = []
-        """The requests received, oldest first."""
+        """The requests received, oldest first; at most the last 100,000."""
         self.restore_seconds = 0.0
-        """Seconds that it takes to restore an archived object."""
+        """How many seconds it takes to restore an archived object."""
         self._authority = authority
         self._policies = policies
         self._lock = threading.RLock()
@@ -112,41 +127,60 @@ class FakeOss(OssFaults, LoopbackServer):
 
     @property
     def refused(self) -> list[OssRequest]:
-        """The requests whose signature or token was rejected, or whose role lacks permission."""
+        """The requests whose signature or token was refused, or whose role lacks the permission."""
         return [one for one in self.requests if one.is_refused]
 
     def put(self, bucket: str, key: str, content: bytes | str, **headers: str) -> StoredObject:
-        """Store an object, without a request.
+        """Store an object directly, without a request.
+
+        >>> with FakeOss(ecs_metadata) as oss:
+        ...     stored = oss.put("bucket", "hello.txt", "Hello", content_type="text/plain")
+        >>> oss.objects["bucket"]["hello.txt"].content
+        b'Hello'
 
         Args:
             bucket: An existing bucket.
-            key: The name of the object.
-            content: Its bytes; a string is stored as UTF-8.
+            key: The key of the object.
+            content: The bytes; a string is stored as UTF-8.
             **headers: ``content_type="image/png"``, or ``**{"x-oss-meta-author": "me"}``.
+
+        Returns:
+            The object.
 
         Raises:
             KeyError: There is no such bucket.
-            ValueError: OSS does not take the key or a header.
+            ValueError: OSS does not accept the key or a header.
         """
         with self._lock:
             return self.objects[bucket].put(key, content, headers)
 
     def create_bucket(self, name: str) -> Bucket:
-        """Create a bucket, without a request.
+        """Create a bucket directly, without a request.
+
+        >>> with FakeOss(ecs_metadata, []) as oss:
+        ...     bucket = oss.create_bucket("photos")
+        >>> list(oss.objects)
+        ['photos']
+
+        Args:
+            name: The name of the bucket.
+
+        Returns:
+            The bucket.
 
         Raises:
-            ValueError: OSS does not take the name, or there is such a bucket.
+            ValueError: OSS does not accept the name, or there is already a bucket with this name.
         """
         with self._lock:
             return self.objects.create(name)
 
     def recover(self) -> None:
-        """End every fault. Answers that hang or drip are sent at once."""
+        """End all faults. Responses that hang or drip are sent at once."""
         super().recover()
         self.release()
 
     def handle(self, request: Request) -> Response:
-        """Verify and serve one request, faults included, and record it."""
+        """Verify a request, carry it out with its faults, and record it."""
         received = _take_apart(self.endpoint, request)
         operation = find_operation(received)
         kind = "other" if operation is None else operation.kind
@@ -170,7 +204,7 @@ class FakeOss(OssFaults, LoopbackServer):
         return response
 
     def refuse(self, request: Request, error: BadRequestError) -> Response:
-        """Answer a request that cannot be read, and record it. Nothing is stored."""
+        """Respond to a request that cannot be read, and record it. Nothing is stored."""
         received = _take_apart(self.endpoint, request)
         headers = self._headers_of_answer()
         refusal = RefusedError(error.status, error.code, str(error))
@@ -248,7 +282,7 @@ class FakeOss(OssFaults, LoopbackServer):
 
 
 class _UnbelievedError(RefusedError):
-    """The signature or the security token was rejected."""
+    """The signature or the security token was refused."""
 
 
 def _take_apart(endpoint: str, request: Request) -> Received:
@@ -266,6 +300,6 @@ def _take_apart(endpoint: str, request: Request) -> Received:
 
 
 def _context_of(received: Received) -> dict[str, str]:
-    """The values that the conditions of policies check."""
+    """Return the values for the conditions of policies."""
     prefix = received.query.get("prefix")
     return {} if prefix is None else {"oss:Prefix": prefix}

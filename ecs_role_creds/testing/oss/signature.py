@@ -1,7 +1,7 @@
-"""Whether OSS would believe a signature.
+"""Verifies signatures as OSS does.
 
-Requests are signed over again by ``alibabacloud_oss_v2.signer``, an implementation independent of
-oss2, with the secret of the AccessKey id that the request names and at the time it names.
+Each request is signed again by ``alibabacloud_oss_v2.signer``, an implementation independent of
+oss2, with the secret of the request's AccessKey id and at the request's time.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _V1_SUBRESOURCES = [
 
 
 class Authority(Protocol):
-    """Who knows which credentials were issued; a ``FakeMetadataServer`` is one."""
+    """Knows which credentials were issued, for example a ``FakeMetadataServer``."""
 
     def find_issued(self, access_key_id: str) -> IssuedCredentials | None:
-        """The credentials issued with this AccessKey id, valid or not."""
+        """Return the credentials with this AccessKey id, even if they have expired."""
 
     def now(self) -> datetime:
-        """The time of day by which they expire."""
+        """Return the time that decides whether they have expired."""
         ...
 
 
@@ -60,15 +60,15 @@ def verify(
 
     Args:
         received: The request.
-        authority: Who issued the credentials.
-        real_now: The time of day by which clients sign.
+        authority: The issuer of the credentials.
+        real_now: The time of day, for the dates in signatures.
         region: The region that a version 4 signature must be for.
 
     Returns:
-        The credentials that signed it; ``None``: it is not signed.
+        The credentials that signed it; ``None`` if it is not signed.
 
     Raises:
-        RefusedError: OSS would refuse it, or its signature cannot be verified here.
+        RefusedError: OSS would refuse it, or the fake cannot verify its signature.
     """
     claim = read_claim(received)
     if claim is None:
@@ -146,7 +146,7 @@ def _sign_again(received: Received, claim: Claim, issued: IssuedCredentials) -> 
 
 
 def _unsigned(url: str) -> str:
-    """The URL without the parameters that hold the signature itself, written in one way only."""
+    """Return the URL without the parameters of the signature, in a normal form."""
     kept = [
         quote(name, safe="") + (f"={quote(value, safe='')}" if value else "")
         for name, value in parameters(url)

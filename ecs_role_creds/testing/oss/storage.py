@@ -1,4 +1,4 @@
-"""What a fake OSS stores: buckets, objects, and multipart uploads in progress."""
+"""The storage of the fake OSS: buckets, objects, and multipart uploads in progress."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ ObjectKind = Literal["Normal", "Multipart", "Appendable", "Symlink"]
 
 
 def md5_of(content: bytes) -> bytes:
-    """The MD5 digest; OSS uses it as a checksum."""
+    """Return the MD5 digest, which OSS uses as a checksum."""
     return hashlib.md5(content, usedforsecurity=False).digest()
 
 
 def crc64_of(content: bytes) -> int:
-    """The CRC-64 that OSS answers in ``x-oss-hash-crc64ecma`` (ECMA-182)."""
+    """Return the CRC-64 that OSS returns in ``x-oss-hash-crc64ecma`` (ECMA-182)."""
     crc = crcmod.Crc(0x142F0E1EBA9EA3693, initCrc=0, rev=True, xorOut=0xFFFFFFFFFFFFFFFF)
     crc.update(content)
     value: int = crc.crcValue
@@ -53,16 +53,17 @@ class StoredObject:
     """An object in a bucket.
 
     Attributes:
-        content: Its bytes; for a symlink, the name of its target.
-        headers: The headers stored with it; names in lower case.
+        content: The bytes; for a symlink, the name of its target.
+        headers: The headers that are stored with it; names in lower case.
         stored_at: When it was last written.
-        kind: How it was written.
+        kind: ``"Normal"``, ``"Multipart"``, ``"Appendable"`` or ``"Symlink"``.
         etag_of_parts: The ETag of a multipart upload, which is not the MD5 of the content.
-        acl: Its own ACL; ``default``: that of the bucket.
-        tags: Its tags.
-        storage_class: Its storage class.
-        restored_from: When a restore ends and it can be read; ``None``: never restored.
-        restored_until: When it can no longer be read.
+        acl: The ACL of the object; ``"default"``: that of the bucket.
+        tags: The tags.
+        storage_class: The storage class.
+        restored_from: When the last restore ends, after which it can be read; ``None``: never
+            restored.
+        restored_until: When it can no longer be read after a restore.
     """
 
     content: bytes
@@ -82,7 +83,7 @@ class StoredObject:
 
     @cached_property
     def etag(self) -> str:
-        """In quotes; the MD5 of the content for objects put with one request."""
+        """The ETag, in quotes. After an upload with one request, the MD5 of the content."""
         return f'"{self.etag_of_parts or md5_of(self.content).hex().upper()}"'
 
     @cached_property
@@ -92,19 +93,19 @@ class StoredObject:
 
     @cached_property
     def content_md5(self) -> str:
-        """As in the ``Content-MD5`` header."""
+        """The value of the ``Content-MD5`` header."""
         return base64.b64encode(md5_of(self.content)).decode()
 
 
 class Bucket(MutableMapping[str, StoredObject]):
-    """A bucket: its objects by key.
+    """A bucket: a dictionary of its objects by key.
 
-    Bytes may be put in too: ``bucket["key"] = b"..."``.
+    You can assign bytes too: ``bucket["key"] = b"..."``.
 
     Attributes:
-        name: Its name.
-        acl: Its ACL.
-        storage_class: Of objects that name none.
+        name: The name.
+        acl: The ACL.
+        storage_class: The storage class of objects that do not specify one.
         created_at: When it was created.
         uploads: The multipart uploads in progress, by upload id.
     """
@@ -142,7 +143,7 @@ class Bucket(MutableMapping[str, StoredObject]):
         del self._objects[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self._objects))  # a copy: clients may write meanwhile
+        return iter(list(self._objects))  # a copy: clients may write at the same time
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -151,10 +152,10 @@ class Bucket(MutableMapping[str, StoredObject]):
         return f"<Bucket {self.name}: {len(self)} objects>"
 
     def put(self, key: str, content: bytes | str, headers: Mapping[str, str]) -> StoredObject:
-        """Store an object with headers, as a client's request would.
+        """Store an object with headers, like a client's request.
 
         Raises:
-            ValueError: OSS does not take the key or a header.
+            ValueError: OSS does not accept the key or a header.
         """
         known = {name.lower().replace("_", "-"): value for name, value in headers.items()}
         stored = {name: known.pop(name) for name in list(known) if is_kept(name)}
@@ -185,7 +186,7 @@ class Buckets(MutableMapping[str, Bucket]):
         """Create a bucket.
 
         Raises:
-            ValueError: OSS does not take the name, or there is such a bucket.
+            ValueError: OSS does not accept the name, or there is already a bucket with this name.
         """
         if not isinstance(name, str):
             raise TypeError(f"the bucket name {name!r} is not a string")
@@ -238,7 +239,7 @@ class Part:
 
     @cached_property
     def etag(self) -> str:
-        """In quotes."""
+        """The ETag, in quotes."""
         return f'"{md5_of(self.content).hex().upper()}"'
 
 
@@ -247,11 +248,11 @@ class Upload:
     """A multipart upload in progress.
 
     Attributes:
-        key: The object it will make.
-        upload_id: Its id.
+        key: The key of the object.
+        upload_id: The upload id.
         draft: The object without its content: headers, tags, storage class.
-        is_sequential: Whether parts must be uploaded in order.
-        parts: Those uploaded so far, by number.
+        is_sequential: Whether the parts must be uploaded in order.
+        parts: The parts that have been uploaded, by number.
     """
 
     key: str

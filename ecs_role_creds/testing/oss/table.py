@@ -1,4 +1,4 @@
-"""Every operation that is faked, and which of them a request is for."""
+"""The operations that are faked, and the choice of one for a request."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 KINDS = (*sorted(operation.kind for operation in OPERATIONS), "other")
-"""What faults call the kinds of request; ``other``: one that is not faked."""
+"""The kinds of requests for faults; ``other``: operations that are not faked."""
 
 _METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS")
 
 
 def find_operation(received: Received) -> Operation | None:
-    """The operation that a request is for: the one that most of it selects."""
+    """Return the operation for a request: the one with the most matching selectors."""
     candidates = [operation for operation in OPERATIONS if operation.serves(received)]
     return max(
         candidates,
@@ -47,7 +47,7 @@ def find_operation(received: Received) -> Operation | None:
 
 
 def check_understood(operation: Operation | None, received: Received) -> Operation:
-    """The operation, or ``NotImplemented`` where not all of the request is understood."""
+    """Return the operation; raises ``NotImplemented`` if it does not support the request."""
     if received.method not in _METHODS:
         raise RefusedError(
             405,

@@ -1,4 +1,4 @@
-"""PutObject, and what every operation that makes an object has in common."""
+"""PutObject, and code for all operations that create an object."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NEW_OBJECT_HEADERS = frozenset(
         "x-oss-forbid-overwrite",
     }
 )
-"""The headers of operations that make an object."""
+"""The headers of operations that create an object."""
 
 
 def draft_of(call: Call) -> StoredObject:
-    """The object that the request's headers describe, still without content."""
+    """Return the object that the request's headers describe, without content."""
     headers = {name: value for name, value in call.headers.items() if is_kept(name)}
     metadata = sum(
         len(name) + len(value.encode())
@@ -55,7 +55,7 @@ def draft_of(call: Call) -> StoredObject:
 
 
 def check_overwrite(call: Call) -> None:
-    """Raise ``FileAlreadyExists`` where the request forbids to overwrite the object."""
+    """Raise ``FileAlreadyExists`` if the request forbids overwriting the object."""
     header = "x-oss-forbid-overwrite"
     is_forbidden = check_flag(header, call.headers.get(header), "0017-00000279")
     if is_forbidden and call.key in call.bucket:
@@ -77,7 +77,7 @@ def put_object(call: Call) -> Response:
 
 
 def checksums(stored: StoredObject) -> dict[str, str]:
-    """The headers that clients check what was stored with."""
+    """Return the headers with the checksums of the stored object."""
     return {"ETag": stored.etag, "x-oss-hash-crc64ecma": str(stored.crc64)}
 
 

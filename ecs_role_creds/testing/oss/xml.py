@@ -10,33 +10,33 @@ from ecs_role_creds.testing.exchange import Response
 
 
 def text(name: str, value: object) -> str:
-    """An element that holds text."""
+    """Return an element with text."""
     return f"<{name}>{escape(str(value))}</{name}>"
 
 
 def element(name: str, *parts: str) -> str:
-    """An element that holds other elements."""
+    """Return an element with other elements."""
     return f"<{name}>{''.join(parts)}</{name}>"
 
 
 def document(name: str, *parts: str) -> str:
-    """A whole document."""
+    """Return a complete document."""
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + element(name, *parts)
 
 
 def xml_response(name: str, *parts: str, headers: dict[str, str] | None = None) -> Response:
-    """A document as an answer."""
+    """Return a response with a document."""
     body = document(name, *parts).encode()
     return Response(200, body, {"Content-Type": "application/xml", **(headers or {})})
 
 
 def timestamp(moment: datetime) -> str:
-    """A moment as OSS writes it in XML."""
+    """Return a time in the format of OSS's XML."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def parse(body: bytes, root: str) -> ElementTree.Element | None:
-    """The root element of a document; ``None`` where it is another one, or no XML."""
+    """Return the root element of a document; ``None`` if it is another one, or not XML."""
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         return None  # a few bytes of entities can expand to gigabytes
     try:
