@@ -108,7 +108,7 @@ fuzz: $(VENV)/fuzz.stamp
 
 # The time mutmut takes is the tests'; fewer courses of the model are enough to notice a mutant.
 mutants: $(VENV)/mutation.stamp
-	MODEL_EXAMPLES=30 INTERLEAVINGS=600 $(BIN)/mutmut run
+	MODEL_EXAMPLES=30 $(BIN)/mutmut run
 	$(BIN)/python tests/mutation/report.py
 
 # Coverage's own lock may be held by another thread as a process forks: the child then hangs in it.
