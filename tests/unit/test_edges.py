@@ -398,7 +398,7 @@ def test_a_signal_that_is_set_does_not_wait() -> None:
 def test_waiting_in_a_coroutine_goes_on_for_as_long_as_was_said(
     ecs_metadata: FakeMetadataServer,
 ) -> None:
-    ecs_metadata.fail(403, times=1)
+    ecs_metadata.fail(403, on="document", times=1)
     provider = EcsRamRoleCredentialsProvider(deadline=LONG)
     credentials = asyncio.run(provider.wait_async(LONG))
     assert ecs_metadata.is_valid(credentials)
