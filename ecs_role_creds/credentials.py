@@ -201,6 +201,6 @@ class Credentials:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(
-            "Credentials refuse to be pickled, so that secrets stay out of files, queues and "
-            "caches; pickle the provider: it carries its settings, and fetches where it lands"
+            "Credentials cannot be pickled, so that no secret gets into files, queues and caches; "
+            "pickle the provider instead: it contains no secret, and fetches its own credentials"
         )

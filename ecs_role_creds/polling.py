@@ -86,7 +86,7 @@ class PollingSwitch:
         try:
             return self._cache.ask_if_due() - self._clock()
         except Exception as error:  # noqa: BLE001 (no error may end a poller)
-            log(logging.ERROR, "A poller met an unexpected error. Please report this", error=error)
+            log(logging.ERROR, "Unexpected error while polling. Please report this", error=error)
             return MAX_NAP
 
     def _latest(self) -> _Setting:

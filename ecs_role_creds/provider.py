@@ -512,8 +512,8 @@ class EcsRamRoleCredentialsProvider:
     def __getstate__(self) -> Settings:
         if self._runtime is not None:
             raise TypeError(
-                "A provider with a runtime of its own (clock, HTTP session, ...) cannot be "
-                "pickled. Build it where it is needed."
+                "A provider with a runtime (clock, HTTP session, ...) cannot be pickled or copied. "
+                "Build a new one instead."
             )
         return self._settings
 

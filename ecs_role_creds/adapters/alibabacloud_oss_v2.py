@@ -46,7 +46,7 @@ class OssCredentialsProvider(CredentialsProvider):  # type: ignore[misc]
     def __init__(self, provider: Provider | None = None) -> None:
         self._signer = RequestSigner(resolve(provider))
         self.retryer = _Retryer(self._signer)
-        """For ``config.retryer``: the standard retryer, which also replaces refused tokens."""
+        """A retryer for ``config.retryer``. It is the standard one, and replaces refused tokens."""
 
     def get_credentials(self) -> Any:
         """Return valid :class:`~ecs_role_creds.Credentials`; the clients read their attributes.
