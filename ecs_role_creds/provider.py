@@ -572,9 +572,10 @@ def _build_cache(
 
 
 def _seconds(method: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # float() also takes a string, which is more likely a mistake.
+    if isinstance(value, (bool, str, bytes)) or not hasattr(type(value), "__float__"):
         raise TypeError(f"{method}() takes a number of seconds, not {_kind_of(value)}")
-    return value
+    return float(value)  # type: ignore[arg-type]
 
 
 def _kind_of(value: object) -> str:
