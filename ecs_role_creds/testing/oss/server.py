@@ -73,7 +73,9 @@ class FakeOss(OssFaults, LoopbackServer):
         region: The region that clients must sign for with version 4.
         port: Where to listen; 0: any free port.
         host: The address to listen at.
-        policies: What roles may do; ``None``: everything.
+        policies: What roles may do: an object with a method
+            ``allows(role_name, action, resource, context)`` that returns a bool. ``None``: every
+            role may do everything.
 
     Raises:
         TypeError: ``buckets`` is a string.
@@ -102,7 +104,7 @@ class FakeOss(OssFaults, LoopbackServer):
         self.objects = Buckets(buckets)
         """What is stored, as in ``oss.objects["bucket"]["key"].content``."""
         self.requests: list[OssRequest] = []
-        """The requests received, oldest first."""
+        """The requests received, oldest first. Above 100,000, the oldest half is dropped."""
         self.restore_seconds = 0.0
         """Seconds that it takes to restore an archived object."""
         self._authority = authority
@@ -122,7 +124,10 @@ class FakeOss(OssFaults, LoopbackServer):
             bucket: An existing bucket.
             key: The name of the object.
             content: Its bytes; a string is stored as UTF-8.
-            **headers: ``content_type="image/png"``, or ``**{"x-oss-meta-author": "me"}``.
+            **headers: ``content_type``, ``cache_control``, ``content_disposition``,
+                ``content_encoding``, ``content_language``, ``expires``, ``x-oss-meta-*`` or
+                ``x-oss-tagging``, such as ``content_type="image/png"`` or
+                ``**{"x-oss-meta-author": "me"}``.
 
         Raises:
             KeyError: There is no such bucket.
