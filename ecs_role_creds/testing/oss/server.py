@@ -88,7 +88,9 @@ class FakeOss(OssFaults, LoopbackServer):
         port: The port; 0: any free port.
         host: The address to listen on.
         policies: The policies of the roles, for example a
-            :class:`~ecs_role_creds.testing.FakeOpenApi`; ``None``: roles may do everything.
+            :class:`~ecs_role_creds.testing.FakeOpenApi`: an object with a method
+            ``allows(role_name, action, resource, context)`` that returns a bool. ``None``: roles
+            may do everything.
 
     Raises:
         TypeError: ``buckets`` is a string.
@@ -117,7 +119,7 @@ class FakeOss(OssFaults, LoopbackServer):
         self.objects = Buckets(buckets)
         """The buckets and objects, as in ``oss.objects["bucket"]["key"].content``."""
         self.requests: list[OssRequest] = []
-        """The requests received, oldest first; at most the last 100,000."""
+        """The requests received, oldest first. Above 100,000, the oldest half is dropped."""
         self.restore_seconds = 0.0
         """How many seconds it takes to restore an archived object."""
         self._authority = authority
@@ -142,7 +144,10 @@ class FakeOss(OssFaults, LoopbackServer):
             bucket: An existing bucket.
             key: The key of the object.
             content: The bytes; a string is stored as UTF-8.
-            **headers: ``content_type="image/png"``, or ``**{"x-oss-meta-author": "me"}``.
+            **headers: ``content_type``, ``cache_control``, ``content_disposition``,
+                ``content_encoding``, ``content_language``, ``expires``, ``x-oss-meta-*`` or
+                ``x-oss-tagging``, such as ``content_type="image/png"`` or
+                ``**{"x-oss-meta-author": "me"}``.
 
         Returns:
             The object.
