@@ -52,8 +52,9 @@ check: $(VENV)/dev.stamp
 SITE := build/docs
 TEMPLATES := build/gettext
 SPHINX := $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env
-# 'strict' fails where a page is not translated or its translation is out of date; 'report' lists it.
-TRANSLATIONS ?= report
+# 'strict' fails where a page is not translated or its translation is out of date; 'report' only lists
+# it, for the time between a change of the text and its translation.
+TRANSLATIONS ?= strict
 
 docs: $(VENV)/docs.stamp
 	rm -rf $(SITE) $(TEMPLATES)
