@@ -19,6 +19,8 @@ class Retry:
 
     Attributes:
         attempts: How often a call is made at most.
+        unanswered_attempts: The same for a call that gets no answer: where nothing listens,
+            trying longer does not help, and each attempt may take a time-out.
         base: The first wait is up to this many seconds; each wait may be twice the one before.
         longest: No wait is longer, in seconds.
         sleep: Waits.
@@ -26,6 +28,7 @@ class Retry:
     """
 
     attempts: int = 8
+    unanswered_attempts: int = 3
     base: float = 1.0
     longest: float = 30.0
     sleep: Callable[[float], object] = time.sleep
@@ -57,7 +60,8 @@ class Retry:
                     or error.code in settling
                     or (is_safe_to_repeat and error.is_unclear)
                 )
-                if not passes or attempt == self.attempts:
+                most = self.unanswered_attempts if error.is_unanswered else self.attempts
+                if not passes or attempt >= most:
                     raise
             self.sleep(self.random() * min(self.longest, self.base * 2 ** (attempt - 1)))
         raise AssertionError("unreachable")
