@@ -75,13 +75,24 @@ def test_the_whole_guide(role: Run, fake: FakeOpenApi) -> None:
         assert len(changing_calls(fake)) == made
         status, out, err = role("teardown", "app")
         assert (status, metadata.role) == (1, "app")
-        assert "Pass --yes" in err
+        assert "pass --yes" in err
         assert role("teardown", "app", "--yes")[0] == 0
         assert metadata.role is None
         assert not fake.roles
         assert not fake.instances[INSTANCE].tags
         status, out, _ = role("teardown", "app", "--yes")
         assert (status, out) == (0, "unchanged: role app: does not exist\n")
+
+
+def test_where_nothing_listens_it_says_so_soon(
+    fake: FakeOpenApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead = "http://127.0.0.1:9"
+    assert main(["role", "show", "app", "--ram-endpoint", dead, "--ecs-endpoint", dead]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("ecs-role-creds role: No answer to GetRole (role app): ")
+    assert "Connection refused" in printed.err
+    assert "Check the network" in printed.err
 
 
 def test_json(role: Run, fake: FakeOpenApi) -> None:
@@ -98,7 +109,7 @@ def test_json(role: Run, fake: FakeOpenApi) -> None:
     assert json.loads(role("list", "--json")[1])["roles"][0]["name"] == "app"
     status, out, err = role("detach", INSTANCE, "--json")
     assert (status, out) == (1, "")
-    assert "nobody to ask" in err
+    assert "needs confirmation" in err
 
 
 def test_what_differs_is_shown_and_left_alone(role: Run, fake: FakeOpenApi) -> None:
@@ -161,7 +172,7 @@ def test_change_and_harden(role: Run, fake: FakeOpenApi) -> None:
         status, out, _ = role("attach", "new", INSTANCE)
         assert status == 1
         assert "has another role already" in out
-        assert role("change", "new", INSTANCE)[0] == 1  # nobody to ask
+        assert role("change", "new", INSTANCE)[0] == 1  # needs confirmation
         status, out, _ = role("change", "new", INSTANCE, "--yes")
         assert (status, metadata.role) == (0, "new")
         assert "DetachInstanceRamRole, AttachInstanceRamRole: change the role from old" in out
@@ -271,7 +282,7 @@ def test_1000_instances_by_the_command(role: Run, fake: FakeOpenApi) -> None:
     fake.fail("AttachInstanceRamRole", "InternalError", instances=["i-0042", "i-0777"])
     status, out, err = role("attach", "app", *ids)
     assert status == 1
-    assert "998 of 1000 instances are done." in out
+    assert "998 of 1000 instances done." in out
     assert "2 failed:" in out
     assert "i-0777  InternalError  The service failed (instance i-0777)" in out
     assert "AttachInstanceRamRole: 500 of 1000 instances" in err.splitlines()
@@ -431,7 +442,7 @@ def test_stops_at_a_failure_in_ram(role: Run, fake: FakeOpenApi) -> None:
     status, out, _ = role(*SETUP)
     assert status == 1
     assert "The role has as many policies as it may have" in out
-    assert "not done, because of a failure before it: give the instances role app" in out
+    assert "skipped after a failure: give the instances role app" in out
     assert fake.instances[INSTANCE].role is None
     assert role(*SETUP)[0] == 0
     assert fake.instances[INSTANCE].role == "app"
@@ -495,14 +506,14 @@ def test_the_guides_limits_in_words(role: Run, fake: FakeOpenApi) -> None:
         (["attach", "app", "bp1example"], "'bp1example' is not an instance's id"),
         (["attach", "acs:ram::1:role/app", "i-1"], "is an ARN; pass the name"),
         (["create", "a_b"], "no role can be named 'a_b'"),
-        (["grant", "app"], "Pass --bucket, --policy or --policy-document"),
-        (["grant", "app", "--bucket", "pictures"], "one or more of --read, --list, --write"),
-        (["grant", "app", "--read"], "--read, --list, --write and --prefix are for --bucket"),
-        (["grant", "app", "--bucket", "b", "--policy", "p"], "leave out --policy"),
+        (["grant", "app"], "pass --bucket, --policy or --policy-document"),
+        (["grant", "app", "--bucket", "pictures"], "one or more of --read, --list and --write"),
+        (["grant", "app", "--read"], "--read, --list, --write and --prefix need --bucket"),
+        (["grant", "app", "--bucket", "b", "--policy", "p"], "remove --policy"),
         (["grant", "app", "--bucket", "P", "--read"], "no bucket can be named 'P'"),
         (["grant", "app", "--policy-document", "none.json"], "cannot read none.json"),
         (["grant", "app", "--policy", "a b"], "no policy can be named 'a b'"),
-        (["revoke", "app"], "Pass --bucket or --policy"),
+        (["revoke", "app"], "pass either --bucket or --policy"),
         (["show", "app", "other"], "pass the name of one role"),
         (["show", "app", "i-1"], "not both"),
     ],

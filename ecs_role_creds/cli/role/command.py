@@ -14,10 +14,10 @@ class Planned(NamedTuple):
     """A subcommand that changes something.
 
     Attributes:
-        help: Its line in ``--help``.
-        example: How it is typed, after ``ecs-role-creds role``.
-        declare: Declares its own arguments.
-        plan: Makes its plan.
+        help: The summary in ``--help``.
+        example: An example, without ``ecs-role-creds role``.
+        declare: Declares the arguments.
+        plan: Makes the plan.
     """
 
     help: str
@@ -29,9 +29,9 @@ class Planned(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the subcommands and their arguments."""
     parser.description = (
-        "Manage instance RAM roles, with the administrator's credentials. Every subcommand prints "
-        "its plan first: what it will call, and the policy documents. Run it again, and it says "
-        "that everything is unchanged. Needs: pip install 'ecs-role-creds[roles]'."
+        "Manage instance RAM roles with the administrator's credentials. A subcommand that changes "
+        "something first prints its plan: the API calls and the policy documents. Running it "
+        "again changes only what is missing. Needs: pip install 'ecs-role-creds[roles]'"
     )
     parser.epilog = (
         "Examples:\n"
@@ -46,19 +46,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         planned.declare(subparser)
         _add_common(subparser)
         subparser.add_argument(
-            "--dry-run", action="store_true", help="print the plan, and change nothing"
+            "--dry-run", action="store_true", help="print the plan and change nothing"
         )
-        subparser.add_argument("--yes", action="store_true", help="do not ask")
+        subparser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
         subparser.set_defaults(run=_run_plan, make_plan=planned.plan)
     show = _add(
         subparsers,
         parser,
         "show",
-        "show a role, or the roles of instances (default: of all in the region)",
+        "show a role, or instances with their roles (default: all instances in the region)",
         "show example-role",
     )
     show.add_argument(
-        "what", nargs="*", metavar="NAME|INSTANCE", help="a role's name, or instances' ids"
+        "what", nargs="*", metavar="NAME|INSTANCE", help="the name of a role, or ids of instances"
     )
     _add_common(show)
     show.set_defaults(run=_run_show)
@@ -83,18 +83,19 @@ def _add(
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where, and as whom")
-    group.add_argument("--region", help="of the instances, such as cn-hangzhou")
+    group = parser.add_argument_group("region, credentials and endpoints")
+    group.add_argument("--region", help="the region of the instances, such as cn-hangzhou")
     group.add_argument(
         "--as-instance",
         action="store_true",
-        help="use the credentials of the role of the instance that this runs on",
+        help="use the RAM role of the instance that this command runs on (default: the default "
+        "credentials chain of alibabacloud-credentials)",
     )
-    group.add_argument("--ram-endpoint", metavar="URL", help="call RAM there")
-    group.add_argument("--ecs-endpoint", metavar="URL", help="call ECS there")
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    group.add_argument("--ram-endpoint", metavar="URL", help="another endpoint of RAM")
+    group.add_argument("--ecs-endpoint", metavar="URL", help="another endpoint of ECS")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
-        "--debug", action="store_true", help="print every call to standard error; no secrets"
+        "--debug", action="store_true", help="print every API call on stderr, without secrets"
     )
 
 
@@ -120,29 +121,29 @@ def _run_list(arguments: argparse.Namespace) -> int:
 
 
 def _declare_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the role")
+    parser.add_argument("name", metavar="NAME", help="the name of the role")
 
 
 def _declare_replace(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--replace", action="store_true", help=f"{what}, where it differs")
+    parser.add_argument("--replace", action="store_true", help=f"{what} if it differs")
 
 
 def _declare_instances(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("instances", nargs="+", metavar="INSTANCE", help="instances' ids")
+    parser.add_argument("instances", nargs="+", metavar="INSTANCE", help="ids of instances")
 
 
 def _declare_bucket(parser: argparse.ArgumentParser, is_required: bool) -> None:
     parser.add_argument("--bucket", required=is_required, help="the OSS bucket")
     parser.add_argument(
-        "--prefix", default="", help="only objects whose names begin with this, such as photos/"
+        "--prefix", default="", help="only objects whose names start with this, such as photos/"
     )
 
 
 def _declare_access(parser: argparse.ArgumentParser) -> None:
     for access, does in (
-        ("read", "get objects"),
-        ("list", "list the objects' names"),
-        ("write", "put objects"),
+        ("read", "allow to download objects"),
+        ("list", "allow to list objects"),
+        ("write", "allow to upload objects"),
     ):
         parser.add_argument(
             f"--{access}", dest="access", action="append_const", const=access, help=does
@@ -150,12 +151,12 @@ def _declare_access(parser: argparse.ArgumentParser) -> None:
 
 
 def _declare_policy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--policy", metavar="P", help="a policy's name")
+    parser.add_argument("--policy", metavar="POLICY", help="the name of a policy")
     parser.add_argument(
         "--type",
         choices=("System", "Custom"),
         default="System",
-        help="the policy's (default: %(default)s)",
+        help="the type of --policy (default: %(default)s)",
     )
 
 
@@ -172,9 +173,9 @@ def _declare_grant(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy-document",
         metavar="FILE",
-        help="a policy document; becomes the custom policy --policy (default: ROLE-FILE)",
+        help="a file with the document of a custom policy, named --policy (default: NAME-FILE)",
     )
-    _declare_replace(parser, "give the policy a new version")
+    _declare_replace(parser, "create a new version of the policy")
 
 
 def _declare_revoke(parser: argparse.ArgumentParser) -> None:
@@ -190,7 +191,7 @@ def _declare_attach(parser: argparse.ArgumentParser) -> None:
 
 
 def _declare_change(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NEW", help="the role that they are to have")
+    parser.add_argument("name", metavar="NEW", help="the name of the new role")
     _declare_instances(parser)
 
 
@@ -204,10 +205,10 @@ def _declare_setup(parser: argparse.ArgumentParser) -> None:
         action="extend",
         nargs="+",
         required=True,
-        metavar="I",
-        help="instances' ids",
+        metavar="INSTANCE",
+        help="ids of instances",
     )
-    _declare_replace(parser, "change what exists")
+    _declare_replace(parser, "replace what exists")
 
 
 def _declare_teardown(parser: argparse.ArgumentParser) -> None:
@@ -218,8 +219,8 @@ def _declare_teardown(parser: argparse.ArgumentParser) -> None:
         action="extend",
         nargs="+",
         default=[],
-        metavar="I",
-        help="only these instances (default: all that setup attached the role to)",
+        metavar="INSTANCE",
+        help="only these instances (default: all instances that setup attached the role to)",
     )
 
 
@@ -229,19 +230,19 @@ def _plan_grant(manager: RoleManager, arguments: argparse.Namespace) -> Plan:
 
     one, replace = arguments, arguments.replace
     if one.bucket and (one.policy or one.policy_document):
-        raise InputError("--bucket writes a policy of its own: leave out --policy and its document")
+        raise InputError("--bucket creates its own policy: remove --policy and --policy-document")
     if one.bucket:
         return manager.plan_grant_bucket(
             one.name, one.bucket, _access(one), prefix=one.prefix, replace=replace
         )
     if one.access or one.prefix:
-        raise InputError("--read, --list, --write and --prefix are for --bucket")
+        raise InputError("--read, --list, --write and --prefix need --bucket")
     if one.policy_document:
         name, document = read_document(one.policy_document, one.name)
         return manager.plan_grant_document(one.name, one.policy or name, document, replace=replace)
     if one.policy:
         return manager.plan_grant_policy(one.name, one.policy, one.type)
-    raise InputError("what is to be granted? Pass --bucket, --policy or --policy-document")
+    raise InputError("nothing to grant: pass --bucket, --policy or --policy-document")
 
 
 def _plan_revoke(manager: RoleManager, arguments: argparse.Namespace) -> Plan:
@@ -249,7 +250,7 @@ def _plan_revoke(manager: RoleManager, arguments: argparse.Namespace) -> Plan:
 
     one = arguments
     if bool(one.bucket) == bool(one.policy):
-        raise InputError("what is to be revoked? Pass --bucket or --policy")
+        raise InputError("pass either --bucket or --policy")
     if one.bucket:
         return manager.plan_revoke_bucket(one.name, one.bucket, prefix=one.prefix)
     return manager.plan_revoke_policy(one.name, one.policy, one.type)
@@ -259,7 +260,7 @@ def _access(arguments: argparse.Namespace) -> Any:
     from ecs_role_creds.roles import InputError
 
     if not arguments.access:
-        raise InputError("what may the role do? Pass one or more of --read, --list, --write")
+        raise InputError("no access to grant: pass one or more of --read, --list and --write")
     return arguments.access
 
 
@@ -271,49 +272,49 @@ PLANNED = {
         lambda manager, one: manager.plan_create(one.name, replace=one.replace),
     ),
     "delete": Planned(
-        "delete a role, with the policies that grant made for it",
+        "delete a role and the policies that grant created for it",
         "delete example-role",
         _declare_name,
         lambda manager, one: manager.plan_delete(one.name),
     ),
     "grant": Planned(
-        "let a role do something",
+        "grant permissions to a role",
         "grant example-role --bucket example-bucket --prefix photos/ --read --list",
         _declare_grant,
         _plan_grant,
     ),
     "revoke": Planned(
-        "take back what was granted",
+        "revoke permissions from a role",
         "revoke example-role --bucket example-bucket --prefix photos/",
         _declare_revoke,
         _plan_revoke,
     ),
     "attach": Planned(
-        "give instances a role",
+        "attach a role to instances",
         "attach example-role i-bp1example",
         _declare_attach,
         lambda manager, one: manager.plan_attach(one.name, one.instances, replace=one.replace),
     ),
     "detach": Planned(
-        "take the role from instances",
+        "detach the role from instances",
         "detach i-bp1example",
         _declare_instances,
         lambda manager, one: manager.plan_detach(one.instances),
     ),
     "change": Planned(
-        "give instances another role; where that fails, they keep the old one",
+        "change the role of instances; if that fails, they keep the old role",
         "change other-role i-bp1example",
         _declare_change,
         lambda manager, one: manager.plan_change(one.name, one.instances),
     ),
     "harden": Planned(
-        "have instances answer metadata requests in the security hardening mode only",
+        "require the security hardening mode (IMDSv2) on instances",
         "harden i-bp1example",
         _declare_instances,
         lambda manager, one: manager.plan_harden(one.instances),
     ),
     "setup": Planned(
-        "create a role, let it use a bucket, and give it to instances",
+        "create a role, grant it access to a bucket, and attach it to instances",
         "setup example-role --bucket example-bucket --read --instance i-bp1example",
         _declare_setup,
         lambda manager, one: manager.plan_setup(
@@ -326,7 +327,7 @@ PLANNED = {
         ),
     ),
     "teardown": Planned(
-        "undo what setup did, and nothing else",
+        "undo setup: detach and delete the role, and delete the policies that setup created",
         "teardown example-role",
         _declare_teardown,
         lambda manager, one: manager.plan_teardown(one.name, one.instances),

@@ -1,4 +1,4 @@
-"""Run the subcommands: ask the API for a plan, print it, ask, carry it out, print the outcome."""
+"""Run the subcommands: make a plan, print it, ask, apply it, print the outcome."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ecs_role_creds.cli.output import printable
+from ecs_role_creds.cli.provider_options import tell
 from ecs_role_creds.cli.role import printing
 from ecs_role_creds.roles import (
     CallError,
@@ -30,7 +31,7 @@ from ecs_role_creds.roles.documents import parse_document
 
 
 class DeclinedError(RolesError):
-    """Nobody has agreed to the plan."""
+    """The plan was not confirmed."""
 
 
 def run_plan(arguments: argparse.Namespace, retry: Retry | None = None) -> int:
@@ -64,10 +65,10 @@ def run_show(arguments: argparse.Namespace) -> int:
         ids = [one for one in what if one.startswith("i-")]
         if what and not ids:
             if len(what) > 1:
-                raise InputError("pass the name of one role, or instances' ids")
+                raise InputError("pass the name of one role, or ids of instances")
             return _show_role(manager, what[0], arguments.json)
         if len(ids) < len(what):
-            raise InputError("pass the name of one role, or instances' ids, not both")
+            raise InputError("pass the name of one role or ids of instances, not both")
         instances = manager.show_instances(ids)
         missing = [one for one in ids if one not in instances]
         if arguments.json:
@@ -96,15 +97,16 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def read_document(path: str, role: str) -> tuple[str, Any]:
-    """The policy document in a file, and the name that its policy gets.
+    """Read a policy document from a file; returns the default name for its policy, too.
 
     Raises:
-        InputError: The file cannot be read, or holds none.
+        InputError: The file cannot be read or contains no policy document.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--policy-document: cannot read {path}: {error}") from None
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"--policy-document: cannot read {path}: {reason}") from None
     name = re.sub(r"[^A-Za-z0-9]+", "-", f"{role}-{Path(path).stem}").strip("-")
     return name[:128], parse_document(text, path)
 
@@ -112,7 +114,7 @@ def read_document(path: str, role: str) -> tuple[str, Any]:
 def _show_role(manager: RoleManager, name: str, as_json: bool) -> int:
     found = manager.show_role(name)
     if found is None:
-        print(f"ecs-role-creds role: there is no role {name}", file=sys.stderr)
+        tell("role", f"there is no role {name}; list the roles with: ecs-role-creds role list")
         return 1
     if as_json:
         print(json.dumps(printing.role_as_json(*found), indent=2))
@@ -134,27 +136,27 @@ def _with_manager(
             )
             return run(RoleManager(api, retry=retry))
     except (InputError, ImportError) as error:
-        print(f"ecs-role-creds role: {error}", file=sys.stderr)
+        tell("role", str(error))
         return 2
     except (CallError, DeclinedError) as error:
-        print(f"ecs-role-creds role: {printable(str(error))}", file=sys.stderr)
+        tell("role", printable(str(error)))
         return 1
 
 
 def _ask(arguments: argparse.Namespace) -> None:
-    """Ask whether to go on.
+    """Ask for confirmation.
 
     Raises:
         DeclinedError: The answer is no, or there is nobody to ask.
     """
     if arguments.json or not sys.stdin.isatty():
         raise DeclinedError(
-            "this takes rights away, and there is nobody to ask. Nothing was changed. Pass --yes "
-            "to do it without being asked"
+            "this takes rights away and needs confirmation, but stdin is not a terminal or "
+            "--json was given. Nothing was changed. To confirm, pass --yes."
         )
     print("This takes rights away. Continue? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise DeclinedError("nothing was changed")
+        raise DeclinedError("not confirmed; nothing was changed.")
 
 
 def _apply(manager: RoleManager, plan: Plan) -> Outcome:
@@ -171,14 +173,10 @@ def _apply(manager: RoleManager, plan: Plan) -> Outcome:
 
 @contextmanager
 def _debugging(is_on: bool) -> Iterator[None]:
-    """Print every call; and keep the SDKs from printing theirs, with the security token."""
+    """Print every call if that is wanted; stop the SDKs from printing the security token."""
     if os.environ.get("DEBUG", "").lower() == "sdk":
         del os.environ["DEBUG"]
-        print(
-            "ecs-role-creds role: DEBUG=sdk is ignored: the SDKs would print credentials. "
-            "Use --debug.",
-            file=sys.stderr,
-        )
+        tell("role", "DEBUG=sdk is ignored: the SDKs would print credentials. Use --debug.")
     if not is_on:
         yield
         return

@@ -65,10 +65,10 @@ def test_many_instances_are_not_listed_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
-        (Plan(), "unchanged: there is nothing to do"),
+        (Plan(), "unchanged: nothing to do"),
         (Plan(unchanged=("role app",)), "unchanged: role app"),
-        (Plan(kept=("role app: needed",)), "kept: role app: needed\nThere is nothing to do."),
-        (Plan(problems=("It \x1b[31mis so.",)), "in the way: It \\x1b[31mis so."),
+        (Plan(kept=("role app: needed",)), "kept: role app: needed\nNothing to do."),
+        (Plan(problems=("It \x1b[31mis so.",)), "blocked: It \\x1b[31mis so."),
     ],
 )
 def test_plans_without_steps(plan: Plan, told: str) -> None:
