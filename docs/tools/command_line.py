@@ -12,14 +12,23 @@ PAGE = Path(__file__).parents[1] / "reference/command-line.md"
 
 _INTRODUCTION = """# Command line
 
-Made by `make reference` from the commands' own help. `python -m ecs_role_creds` is the same as
+This page has the text of `ecs-role-creds COMMAND --help`. `python -m ecs_role_creds` is the same as
 `ecs-role-creds`.
 
-Colors are used on a terminal. `NO_COLOR=1` turns them off, `FORCE_COLOR=1` on. Where nothing else
-is said, the exit status is 0 if all went well, 1 if it did not, 2 for wrong arguments or a missing
-package, and 130 after Ctrl-C.
+Output on a terminal is colored. `NO_COLOR=1` turns colors off, `FORCE_COLOR=1` turns them on
+everywhere.
 
-| command | does |
+| exit status | meaning |
+|---|---|
+| 0 | success |
+| 1 | failure; `scan` found something; `role` failed for a part |
+| 2 | wrong arguments, a wrong setting or a missing package |
+| 130 | interrupted by Ctrl-C |
+
+`exec` has [exit statuses of its own](#ecs-role-creds-exec). Commands that run until Ctrl-C
+(`watch`, `serve`, `fake-metadata`, `fake-oss`) then exit with status 0.
+
+| command | description |
 |---|---|
 """
 
@@ -51,7 +60,7 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
     ]
     rows = "\n".join(f"| {_name(action)} | {_help(action, parser)} |" for action in arguments)
     parts = [f"## ecs-role-creds {name}", parser.description or ""]
-    parts += [f"| argument | is |\n|---|---|\n{rows}"] if rows else []
+    parts += [f"| argument | description |\n|---|---|\n{rows}"] if rows else []
     parts += [f"```text\n{parser.epilog.strip()}\n```"] if parser.epilog else []
     parts += [_section(f"{name} {below}", one) for below, one in _commands_of(parser).items()]
     return "\n\n".join(parts).rstrip() + "\n"

@@ -1,4 +1,4 @@
-"""The ``ecs-role-creds`` command: one module a subcommand."""
+"""The ``ecs-role-creds`` command, with one module for each subcommand."""
 
 from ecs_role_creds.cli.main import main
 

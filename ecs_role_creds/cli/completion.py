@@ -1,11 +1,13 @@
-"""``ecs-role-creds completion``: completion scripts for shells, written by shtab."""
+"""``ecs-role-creds completion``: print a shell completion script, made by shtab."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from ecs_role_creds.cli.packages import needs
+from ecs_role_creds.cli.provider_options import tell
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -13,8 +15,9 @@ SHELLS = ("bash", "zsh", "fish")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Print a completion script for a shell. It holds every command and option of this "
-        "version: print it again after an upgrade. Needs: pip install 'ecs-role-creds[completion]'."
+        "Print a completion script for bash, zsh or fish. It completes the commands and options of "
+        "this version, so run it again after an upgrade. Needs: pip install "
+        "'ecs-role-creds[completion]'"
     )
     parser.epilog = (
         "Examples, for bash, zsh and fish:\n"
@@ -23,26 +26,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         '  $ ecs-role-creds completion zsh > "${fpath[1]}/_ecs-role-creds"\n'
         "  $ ecs-role-creds completion fish > ~/.config/fish/completions/ecs-role-creds.fish\n"
     )
-    parser.add_argument("shell", choices=SHELLS, help="the shell that reads the script")
+    parser.add_argument("shell", choices=SHELLS, help="the shell to complete for")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the script."""
+    """Print the script; returns the exit status."""
     from ecs_role_creds.cli.main import COMMANDS, build_parser
 
     try:
         import shtab
-    except ImportError:
-        print(
-            "ecs-role-creds completion: the package shtab is not installed. Install it with: "
-            "pip install 'ecs-role-creds[completion]'",
-            file=sys.stderr,
-        )
+    except ImportError as error:
+        tell("completion", needs("this command", error, "completion"))
         return 2
     parser = build_parser(*COMMANDS)
     for below in walk_parsers(parser):
-        # shtab shows a command's description, which is long.
+        # shtab shows descriptions; the one-line summaries are shorter.
         below.description = COMMANDS.get(below.prog.partition(" ")[2], "")
         for action in below._actions:
             if action.type is Path or action.metavar == "PATH":
@@ -52,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def walk_parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parser, and those of all commands below it."""
+    """Yield the parser and the parsers of its subcommands."""
     yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -1,4 +1,4 @@
-"""``ecs-role-creds exec``: run a command that finds the credentials in its environment."""
+"""``ecs-role-creds exec``: run a command with the credentials in its environment."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ecs_role_creds.cli.packages import needs
 from ecs_role_creds.cli.provider_options import add_provider_options, build_provider, life, tell
 
 if TYPE_CHECKING:
     from ecs_role_creds import EcsRamRoleCredentialsProvider
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
-"""Exit statuses where the command did not run, as env(1) and timeout(1) have them."""
+"""Exit statuses if the command was not run, as in env(1) and timeout(1)."""
 
 PASSED_ON = (
     signal.SIGTERM,
@@ -27,22 +28,24 @@ PASSED_ON = (
     signal.SIGUSR2,
 )
 
-# Python ignores these two, and a command would inherit that.
+# Python ignores these two, and the command would inherit that.
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Run a command with the credentials in its environment, in the variables of Alibaba "
-        "Cloud's SDKs and tools. They are not renewed there. With --keep-fresh, the command gets "
-        "an endpoint on loopback instead, which always has valid credentials and ends with the "
-        "command. Without a command, start a shell ($SHELL)."
+        "Run a command with the credentials in the environment variables that Alibaba Cloud SDKs "
+        "and tools read. Variables cannot be refreshed: the command fails once the credentials "
+        "expire. With --keep-fresh, the variables point to an endpoint on loopback instead, which "
+        "serves refreshed credentials until the command ends. Without a command, run a shell "
+        "($SHELL)."
     )
     parser.epilog = (
-        "Exit status: the command's; 128 and the signal's number where a signal ended it; 127 "
-        "where there is no such command, 126 where it cannot be executed, 125 without "
-        "credentials.\n\n"
+        "Exit status: that of the command, or 128 plus the signal number if a signal ended it. If "
+        "the command was not run: 127 if it was not found, 126 if it cannot be executed, 2 for "
+        "wrong arguments, and 125 otherwise (no credentials, a wrong setting, or the package for "
+        "--keep-fresh is missing).\n\n"
         "Examples:\n"
         "  $ ecs-role-creds exec -- ossutil ls\n"
         "  $ ecs-role-creds exec --keep-fresh -- my-service --port 8080\n"
@@ -51,22 +54,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-fresh",
         action="store_true",
-        help="serve the credentials on loopback while the command runs (needs "
-        "'ecs-role-creds[serve]')",
+        help="serve refreshed credentials on loopback while the command runs; needs: pip install "
+        "'ecs-role-creds[serve]'",
     )
     parser.add_argument(
-        "--aws", action="store_true", help="set the variables of AWS SDKs, too, for S3 tools"
+        "--aws", action="store_true", help="also set the variables of AWS SDKs, for S3 tools"
     )
-    parser.add_argument("--quiet", action="store_true", help="do not tell how long they live")
+    parser.add_argument(
+        "--quiet", action="store_true", help="do not print how long the credentials are valid"
+    )
     add_provider_options(parser)
     parser.add_argument(
-        "argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="with its arguments"
+        "argv",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND",
+        help="the command with its arguments",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the command; returns its exit status, or does not return."""
+    """Run the command; returns its exit status, or is replaced by it."""
     from ecs_role_creds import CredentialsError
 
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
@@ -79,24 +87,24 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.quiet:
             tell(
                 "exec",
-                f"the credentials expire in {left} and are not renewed; a command that runs for "
-                "longer needs --keep-fresh",
+                f"the credentials expire in {left} and are not refreshed; for a longer command, "
+                "pass --keep-fresh",
             )
         return replace_process(argv, static_environment(os.environ, provider, aws=arguments.aws))
     except CredentialsError as error:
         tell("exec", str(error))
     except ImportError as error:
-        tell("exec", f"{error}; --keep-fresh needs: pip install 'ecs-role-creds[serve]'")
+        tell("exec", needs("--keep-fresh", error, "serve"))
     return FAILED
 
 
-# With the credentials themselves.
+# The credentials in variables.
 
 
 def static_environment(
     environ: Mapping[str, str], provider: EcsRamRoleCredentialsProvider, *, aws: bool
 ) -> dict[str, str]:
-    """The environment with the credentials of this moment."""
+    """Return the environment plus the current credentials."""
     from ecs_role_creds.adapters.generic import aws_environment, credentials_environment
 
     credentials = provider.get_credentials()
@@ -105,10 +113,10 @@ def static_environment(
 
 
 def replace_process(argv: list[str], environ: Mapping[str, str]) -> int:
-    """Become the command: signals and exit status are then its own, and nothing stays behind.
+    """Replace this process with the command, which then gets all signals itself.
 
     Returns:
-        The exit status, where there is no such command; otherwise it does not return.
+        The exit status if the command cannot be run; otherwise it does not return.
     """
     for number in IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
@@ -124,26 +132,26 @@ def _cannot_run(name: str, error: OSError) -> int:
     return NOT_FOUND if is_missing else NOT_EXECUTABLE
 
 
-# With an endpoint.
+# An endpoint on loopback (--keep-fresh).
 
 
 def _run_kept_fresh(
     provider: EcsRamRoleCredentialsProvider, argv: list[str], arguments: argparse.Namespace
 ) -> int:
-    # Threads inherit what is blocked, so the signals are taken in one place. Those of the fetch,
-    # which do not have it blocked, are about to end.
+    # Threads inherit the mask, so only this thread takes the signals. The fetch's thread started
+    # without it: wait until that one has ended.
     for thread in threading.enumerate():
         if thread is not threading.current_thread():
             thread.join(1.0)
     waited_for = {*PASSED_ON, signal.SIGCHLD}
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, the exit status would be lost
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the exit status is lost
     before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
     try:
         with provider.polling(), serving(provider) as variables:
             if not arguments.quiet:
                 tell(
                     "exec",
-                    "credentials are served on loopback, and renewed, until the command ends",
+                    "serving refreshed credentials on loopback until the command ends",
                 )
             environ = endpoint_environment(os.environ, variables, aws=arguments.aws)
             try:
@@ -160,7 +168,7 @@ def _run_kept_fresh(
 def endpoint_environment(
     environ: Mapping[str, str], variables: Mapping[str, str], *, aws: bool
 ) -> dict[str, str]:
-    """The environment with the endpoint, without the static credentials that SDKs prefer to it."""
+    """Return the environment plus the endpoint, without credentials that SDKs would prefer."""
     from ecs_role_creds.adapters.generic import AWS_ENVIRONMENT_VARIABLES, ENVIRONMENT_VARIABLES
     from ecs_role_creds.settings import DISABLED
 
@@ -175,7 +183,7 @@ def endpoint_environment(
 
 @contextmanager
 def serving(provider: EcsRamRoleCredentialsProvider) -> Iterator[dict[str, str]]:
-    """Serve at a free port of loopback inside the block; gives the variables for clients."""
+    """Serve on a free loopback port inside the block; yields the variables for clients."""
     from ecs_role_creds.serve.application import Application
     from ecs_role_creds.serve.client_secrets import Secrets, variables
     from ecs_role_creds.serve.listening import TcpAddress, listen
@@ -193,14 +201,14 @@ def serving(provider: EcsRamRoleCredentialsProvider) -> Iterator[dict[str, str]]
 
 
 def supervise(child: int, waited_for: set[signal.Signals]) -> int:
-    """Pass signals on to a child process until it ends; returns its exit status.
+    """Forward signals to a child process until it ends; returns its exit status.
 
-    The child is in this process's group, so the terminal's signals (Ctrl-C) reach it anyway:
-    only those that another process sent are passed on.
+    Signals of the terminal (Ctrl-C) reach the child anyway, since it is in the same process group.
+    Only signals sent by a process are forwarded.
 
     Args:
-        child: Its process id.
-        waited_for: The signals to take, ``SIGCHLD`` among them; blocked already.
+        child: The child's process id.
+        waited_for: The signals to take, including ``SIGCHLD``. They must be blocked already.
     """
     while True:
         received = signal.sigwaitinfo(waited_for)

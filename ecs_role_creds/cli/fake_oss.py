@@ -1,4 +1,4 @@
-"""``ecs-role-creds fake-oss``: a fake OSS with its metadata service, to run an application on."""
+"""``ecs-role-creds fake-oss``: run a fake OSS with a fake metadata service."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecs_role_creds.cli.packages import needs
+from ecs_role_creds.cli.provider_options import tell
+
 if TYPE_CHECKING:
     from ecs_role_creds.testing import FakeOss
 
@@ -15,49 +18,60 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Run a fake OSS on loopback until Ctrl-C, with a fake metadata service whose credentials "
-        "it accepts. Prints environment variables for both. Objects are kept in memory. The "
-        "credentials are fakes."
+        "Run a fake OSS on loopback, and a fake metadata service whose credentials it accepts, "
+        "until Ctrl-C or SIGTERM, then exit with status 0. Prints environment variables for both. "
+        "Objects are kept in memory. The credentials are fake. Needs: pip install "
+        "'ecs-role-creds[testing-oss]'"
     )
     parser.epilog = "Example:\n  $ ecs-role-creds fake-oss --bucket pictures --put picture.png\n"
     parser.add_argument(
         "--bucket",
         action="append",
         metavar="NAME",
-        help="a bucket to begin with; may be repeated (default: bucket)",
+        help="a bucket to create; may be repeated (default: bucket)",
     )
     parser.add_argument(
         "--put",
         action="append",
         default=[],
         metavar="FILE",
-        help="a file to store in the first bucket, under its name; may be repeated",
+        help="a file to upload to the first bucket under its file name; may be repeated",
     )
-    parser.add_argument("--region", default="cn-fake-1", help="default: %(default)s")
-    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=0, help="of the OSS; default: any free port")
+    parser.add_argument("--region", default="cn-fake-1", help="the region (default: %(default)s)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, help="the port of the OSS (default: any free port)"
+    )
     parser.add_argument(
         "--metadata-port",
         type=int,
         default=0,
-        help="of the metadata service; default: any free port",
+        help="the port of the metadata service (default: any free port)",
     )
     parser.add_argument("--role", default="app-role", help="the RAM role (default: %(default)s)")
     parser.add_argument(
-        "--life", type=float, default=21600.0, help="seconds that credentials live (default: 6 h)"
+        "--life",
+        type=float,
+        default=21600.0,
+        help="lifetime of the credentials in seconds (default: 21600, 6 hours)",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until interrupted; returns the exit status."""
+    """Serve until SIGINT or SIGTERM; returns the exit status."""
     ended = [signal.SIGINT, signal.SIGTERM]
-    # Blocked before there are threads, so that the signal reaches the one that waits for it.
+    # Blocked before threads start, so that sigwait() receives the signal.
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, ended)
     try:
         _serve(arguments, ended)
-    except (ImportError, ValueError, OSError, OverflowError) as error:
-        print(f"ecs-role-creds fake-oss: {error}", file=sys.stderr)
+    except ImportError as error:
+        tell("fake-oss", needs("this command", error, "testing-oss"))
+        return 2
+    except (ValueError, OSError, OverflowError) as error:
+        tell("fake-oss", str(error))
         return 2
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)

@@ -1,4 +1,4 @@
-"""``ecs-role-creds get``: print the credentials in the form that another program reads."""
+"""``ecs-role-creds get``: print the credentials in a format for another program."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ FORMATS = (
 
 EPILOG = """\
 Formats:
-  json             every part, with the role and the expiration
-  env              export lines for a shell: eval "$(ecs-role-creds get --format env)"
+  json             all parts, the role name and the expiration
+  env              shell export lines: eval "$(ecs-role-creds get --format env)"
   dotenv           NAME=VALUE lines, for docker run --env-file and .env files
-  role-document    the JSON of the metadata service and of ALIBABA_CLOUD_CREDENTIALS_URI
-  aliyun-external  for the aliyun CLI
-  aws-process      for AWS SDKs and tools
-  table            for people
+  role-document    JSON as from the metadata service and ALIBABA_CLOUD_CREDENTIALS_URI
+  aliyun-external  JSON for the aliyun CLI, see below
+  aws-process      JSON for AWS SDKs and tools, see below
+  table            a table to read
 
 aliyun CLI, in the list "profiles" of ~/.aliyun/config.json:
   {"name": "ecs", "mode": "External", "region_id": "cn-hangzhou",
@@ -60,49 +60,52 @@ _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9+/=._:@%,-]*")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Print the credentials of the instance's RAM role, in the form that another program "
-        "reads. On a terminal, secrets are masked unless --show-secrets is given. A pipe or a "
-        "file gets them whole."
+        "Print the instance RAM role's credentials in a format that another program reads. "
+        "Secrets are masked on a terminal, unless --show-secrets is given. They are never masked "
+        "in a pipe or a file."
     )
     parser.epilog = EPILOG
     parser.add_argument(
-        "--format", choices=FORMATS, default="json", help="see below (default: %(default)s)"
+        "--format",
+        choices=FORMATS,
+        default="json",
+        help="the output format, see below (default: %(default)s)",
     )
     parser.add_argument(
         "--aws",
         action="store_true",
-        help="with env and dotenv: also the variables of AWS SDKs (AWS_ACCESS_KEY_ID, ...)",
+        help="with --format env or dotenv: add the variables of AWS SDKs (AWS_ACCESS_KEY_ID, ...)",
     )
     parser.add_argument(
-        "--show-secrets", action="store_true", help="print secrets on a terminal, too"
+        "--show-secrets", action="store_true", help="do not mask secrets on a terminal"
     )
     add_provider_options(parser)
     parser.set_defaults(run=reporting_errors("get", run))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fetch and print."""
+    """Fetch and print the credentials; returns the exit status."""
     if arguments.aws and arguments.format not in ("env", "dotenv"):
-        tell("get", "--aws goes with --format env or dotenv")
+        tell("get", "--aws needs --format env or --format dotenv")
         return 2
     credentials = build_provider(arguments).get_credentials()
     is_masked = sys.stdout.isatty() and not arguments.show_secrets
     print(render(credentials, arguments.format, aws=arguments.aws, is_masked=is_masked), flush=True)
     if is_masked:
-        tell("get", "secrets are masked on a terminal; --show-secrets prints them")
+        tell("get", "secrets are masked on a terminal; pass --show-secrets to print them")
     return 0
 
 
 def render(
     credentials: Credentials, form: str, *, aws: bool = False, is_masked: bool = False
 ) -> str:
-    """The credentials as text.
+    """Return the credentials as text.
 
     Args:
         credentials: What to print.
         form: One of :data:`FORMATS`.
-        aws: Whether ``env`` and ``dotenv`` hold the variables of AWS SDKs, too.
-        is_masked: Whether to print a mask in place of the secrets.
+        aws: Whether ``env`` and ``dotenv`` include the variables of AWS SDKs.
+        is_masked: Whether to mask the secrets.
     """
     from ecs_role_creds.adapters import generic
 
@@ -125,7 +128,7 @@ def render(
 
 
 def masked(credentials: Credentials) -> Credentials:
-    """The same with a mask in place of AccessKey secret and security token."""
+    """Return a copy with AccessKey secret and security token masked."""
     from ecs_role_creds import Credentials
     from ecs_role_creds.cli.output import mask
 
@@ -158,7 +161,7 @@ def _table(credentials: Credentials) -> str:
             ("AccessKey secret", credentials.access_key_secret),
             ("Security token", credentials.security_token),
             ("Expires", f"{credentials.expiration:%Y-%m-%d %H:%M:%S} UTC"),
-            ("Life left", life(credentials.expires_in())),
+            ("Valid for", life(credentials.expires_in())),
         ]
     )
 
@@ -172,7 +175,7 @@ def _shell(name: str, value: str) -> str:
 
 
 def _dotenv(name: str, value: str) -> str:
-    # docker takes quotes literally, and .env parsers need them for odd characters only.
+    # docker keeps quotes as part of the value; .env parsers need them for special characters only.
     if _NEEDS_NO_QUOTES.fullmatch(value):
         return f"{name}={value}"
     return f"{name}={shlex.quote(value)}"

@@ -1,10 +1,10 @@
-"""The command line's entry.
+"""The entry point of the command line.
 
-A command has one line in :data:`COMMANDS` and a module (or package) of this package, named like
-the command with ``_`` for ``-``. The module has ``configure(parser)``, which sets the parser's
-``description`` and ``epilog`` (an example), declares the arguments, and sets ``run=`` to the
-function that does the work and returns the exit status. Only the module of the command that was
-typed is imported, and it imports what it needs inside that function, so ``--help`` stays fast.
+A command has one line in :data:`COMMANDS` and a module or package of this package, named after the
+command with ``_`` for ``-``. Its ``configure(parser)`` sets the parser's ``description`` and
+``epilog`` (with an example), declares the arguments, and sets ``run=`` to the function that does
+the work and returns the exit status. Only the module of the typed command is imported, and it
+imports what it needs inside that function, so ``--help`` stays fast.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from importlib import import_module
 from ecs_role_creds._version import __version__
 
 COMMANDS = {
-    "doctor": "find out why credentials cannot be fetched, and what is at risk",
-    "scan": "find AccessKey pairs that were left in sources and configuration",
+    "doctor": "find out why credentials cannot be fetched",
+    "scan": "find AccessKey pairs in source code and configuration files",
     "role": "create, grant, attach, detach and change instance RAM roles",
-    "get": "print the credentials, in the form that another program reads",
+    "get": "print the credentials in a format for another program",
     "exec": "run a command with the credentials in its environment",
-    "wait": "wait until there are credentials",
-    "watch": "show what the provider does, as it happens",
+    "wait": "wait until credentials can be fetched",
+    "watch": "show refreshes, rotations and failures as they happen",
     "serve": "serve the credentials to programs in any language",
-    "demo": "see it work: a picture to and from OSS while the token rotates",
-    "fake-metadata": "run a fake metadata service on loopback",
-    "fake-oss": "run a fake OSS and its metadata service on loopback",
+    "demo": "show the library at work against fake services",
+    "fake-metadata": "run a fake metadata service",
+    "fake-oss": "run a fake OSS and a fake metadata service",
     "completion": "print a completion script for bash, zsh or fish",
 }
-"""Every command with its line in ``--help``, in the order of ``--help``."""
+"""The commands with their one-line summaries, in the order of ``--help``."""
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
+"""The exit status after Ctrl-C, as in shells: 128 plus the number of SIGINT."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,18 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of the pipe has ended (`| head`). Python flushes stdout once more at exit.
+        # The reader closed the pipe (`| head`). Python flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
 
 
 def build_parser(*commands: str | None) -> argparse.ArgumentParser:
-    """The parser, with the arguments of the named commands and the names of all."""
+    """Build the parser: all commands, with the arguments of the named ones."""
     parser = argparse.ArgumentParser(
         prog="ecs-role-creds",
-        description="Credentials of an ECS instance's RAM role: for programs in any language, "
-        "with diagnosis, demonstration and test tools.",
+        description="Get the credentials of an ECS instance's RAM role for programs in any "
+        "language, find out why they cannot be fetched, manage roles, and test against fake "
+        "services.",
         epilog="Examples:\n  $ ecs-role-creds doctor\n  $ ecs-role-creds exec --help\n",
         formatter_class=_HelpFormatter,
     )
@@ -73,18 +74,22 @@ def build_parser(*commands: str | None) -> argparse.ArgumentParser:
 
 
 def _typed_command(argv: Sequence[str]) -> str | None:
-    """The command; no option before it takes a value."""
+    """Return the typed command. No option before it takes a value."""
     return next((argument for argument in argv if not argument.startswith("-")), None)
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Wraps paragraphs, and keeps those that have indented lines (examples) as they are."""
+    """Wraps paragraphs, but not those with indented lines (examples). Never wraps at a hyphen."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = text.strip("\n").split("\n\n")
         return "\n\n".join(
             textwrap.indent(paragraph, indent)
             if "\n " in paragraph
-            else super(_HelpFormatter, self)._fill_text(paragraph, width, indent)
+            else textwrap.indent("\n".join(self._split_lines(paragraph, width)), indent)
             for paragraph in paragraphs
         )
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        # A command that is broken at a hyphen cannot be copied.
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)

@@ -1,6 +1,6 @@
-"""What the commands share for printing: colours, tables, masked secrets.
+"""Output helpers of the commands: colors, tables, masked secrets.
 
-Nothing here reads the process's environment or its streams by itself: both come in as arguments.
+Nothing here reads the process's environment or streams; both are arguments.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _CODES: dict[str, int] = {
 
 
 class Stream(Protocol):
-    """What a stream has to know of itself."""
+    """A stream that can tell whether it is a terminal."""
 
     def isatty(self) -> bool:
-        """Whether a person looks at it."""
+        """Whether it is a terminal."""
         ...
 
 
 def wants_color(stream: Stream, environ: Mapping[str, str]) -> bool:
-    """Whether to print colours: ``NO_COLOR``, then ``FORCE_COLOR``, then a capable terminal.
+    """Whether to print colors: by ``NO_COLOR``, then ``FORCE_COLOR``, then the terminal.
 
     A variable that is set but empty counts as not set (https://no-color.org).
     """
@@ -44,17 +44,17 @@ def wants_color(stream: Stream, environ: Mapping[str, str]) -> bool:
 
 
 class Paint:
-    """Puts colours around text, where there are to be any.
+    """Colors text.
 
     Args:
-        is_on: Whether there are; see :func:`wants_color`.
+        is_on: Whether to color at all; see :func:`wants_color`.
     """
 
     def __init__(self, is_on: bool) -> None:
         self._is_on = is_on
 
     def __call__(self, text: str, *colors: Color) -> str:
-        """The text in these colors, or as it is."""
+        """Return the text in these colors, or unchanged."""
         if not self._is_on or not text or not colors:
             return text
         codes = ";".join(str(_CODES[color]) for color in colors)
@@ -62,19 +62,23 @@ class Paint:
 
 
 def mask(secret: str) -> str:
-    """What to show in place of a secret: nothing of it, nor its length."""
+    """Return a mask that shows neither the secret nor its length."""
     return MASK if secret else ""
 
 
 def printable(text: str) -> str:
-    """The text with control characters and line breaks escaped, so that it cannot drive a
-    terminal. For everything that comes from outside: answers, files, variables."""
+    """Return the text with control characters escaped, so that it cannot control a terminal.
+
+    Use it for everything from outside: responses, files, variables.
+    """
     return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
 
 
 def table(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> str:
-    """Rows as aligned columns, two spaces apart; no trailing spaces. Paint it afterwards:
-    colours count as characters here."""
+    """Return the rows as aligned columns, without trailing spaces.
+
+    Color the result, not the cells: the escape codes of colors count as characters here.
+    """
     lines = [list(headings), *map(list, rows)] if headings else [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(

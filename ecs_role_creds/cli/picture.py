@@ -1,4 +1,4 @@
-"""A picture to upload: drawn here, so that the demo needs neither a file nor an image library."""
+"""The picture that the demo uploads, drawn without a file or an image library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 
 
 def draw_picture(width: int = 480, height: int = 320) -> bytes:
-    """A PNG of interfering waves."""
+    """Return a PNG of interfering waves."""
     rows = b"".join(b"\0" + _row(y, width, height) for y in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8-bit RGB
     return (

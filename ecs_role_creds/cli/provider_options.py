@@ -1,4 +1,4 @@
-"""Options that several commands have in common, and the provider that they describe."""
+"""Options that several commands share, and the provider built from them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ecs_role_creds import EcsRamRoleCredentialsProvider
 
 ROLE_HELP = (
-    "the RAM role that the instance must have (default: $ALIBABA_CLOUD_ECS_METADATA, else "
-    "whichever role it has)"
+    "the RAM role that the instance must have (default: $ALIBABA_CLOUD_ECS_METADATA; if unset, "
+    "any role)"
 )
 
 
@@ -22,16 +22,16 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--endpoint",
         metavar="URL",
-        help="the metadata service (default: $ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT, else "
-        "http://100.100.100.200)",
+        help="the metadata service (default: $ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT; if "
+        "unset, http://100.100.100.200)",
     )
 
 
 def build_provider(arguments: argparse.Namespace) -> EcsRamRoleCredentialsProvider:
-    """The provider that the options describe.
+    """Build the provider from the options.
 
     Raises:
-        CredentialsError: An option or a variable has a value that cannot be used.
+        CredentialsError: An option or a variable has an invalid value.
     """
     from ecs_role_creds import EcsRamRoleCredentialsProvider
 
@@ -41,8 +41,10 @@ def build_provider(arguments: argparse.Namespace) -> EcsRamRoleCredentialsProvid
 def reporting_errors(
     command: str, work: Callable[[argparse.Namespace], int]
 ) -> Callable[[argparse.Namespace], int]:
-    """Make a command print a :class:`CredentialsError` on one line, and exit with 1, or with 2
-    where a setting is wrong."""
+    """Make a command print a :class:`CredentialsError` on one line.
+
+    The exit status is then 2 for an invalid setting, else 1.
+    """
 
     def run(arguments: argparse.Namespace) -> int:
         from ecs_role_creds.errors import ConfigurationError, CredentialsError
@@ -57,24 +59,24 @@ def reporting_errors(
 
 
 def tell(command: str, message: str) -> None:
-    """Print a line on stderr, in one write: other threads may print, too."""
+    """Print a line on stderr, in one write, since other threads may print too."""
     sys.stderr.write(f"ecs-role-creds {command}: {message}\n")
     sys.stderr.flush()
 
 
 def seconds(text: str) -> float:
-    """Read an option's value: a number of seconds, more than 0."""
+    """Parse an option's value as a number of seconds greater than 0."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
     return value
 
 
 def life(seconds: float) -> str:
-    """A length of time, as people write it: ``5 h 58 min``, ``58 min``, ``45 s``."""
+    """Format a duration: ``5 h 58 min``, ``58 min``, ``45 s``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

@@ -1,4 +1,4 @@
-"""``ecs-role-creds scan``: AccessKey pairs that were left in sources and configuration."""
+"""``ecs-role-creds scan``: find AccessKey pairs in source code and configuration files."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecs_role_creds.cli.packages import needs
+from ecs_role_creds.cli.provider_options import tell
+
 if TYPE_CHECKING:
     from ecs_role_creds.scan.scanner import Finding
     from ecs_role_creds.scan.sources import Text
-
-INSTALL_HINT = "pip install 'ecs-role-creds[scan]'"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Find AccessKey ids and secrets that were left in sources, configuration and notebooks: "
-        "file, line and kind, never the key. Built on detect-secrets: its baselines and its "
-        "comments (pragma: allowlist secret) work here. The exit status is 1 if something was "
-        f"found, 0 if nothing was. Needs: {INSTALL_HINT}"
+        "Find AccessKey ids and secrets in source code, configuration files and notebooks. Prints "
+        "file, line and kind, never the key. Uses detect-secrets: its baselines and its comments "
+        "(pragma: allowlist secret) work here. Exit status: 0 if nothing was found, 1 if "
+        "something was found, 2 if the scan failed. Needs: pip install 'ecs-role-creds[scan]'"
     )
     parser.epilog = (
         "Examples:\n"
@@ -30,16 +31,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "  $ ecs-role-creds scan --write-baseline .secrets.baseline\n"
         "  $ ecs-role-creds scan --baseline .secrets.baseline\n"
     )
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="files and folders (default: .)")
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files and folders to scan (default: .)"
+    )
     parser.add_argument(
         "--history",
         action="store_true",
-        help="scan every version of the files in git's history, on all branches and tags",
+        help="scan every version of every file in the git history, on all branches and tags",
     )
     parser.add_argument(
         "--all",
         action="store_true",
-        help="walk folders of installed packages and of caches too, such as .venv",
+        help="also scan folders of installed packages and caches, such as .venv",
     )
     parser.add_argument(
         "--exclude-files",
@@ -47,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_regex,
         default=[],
         metavar="REGEX",
-        help="leave out paths that this matches; may be repeated",
+        help="skip paths that match; may be repeated",
     )
     parser.add_argument(
         "--exclude-lines",
@@ -55,13 +58,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_regex,
         default=[],
         metavar="REGEX",
-        help="leave out lines that this matches; may be repeated",
+        help="skip lines that match; may be repeated",
     )
     parser.add_argument(
-        "--baseline", type=Path, metavar="FILE", help="do not report what this baseline knows"
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="do not report findings that are in this baseline",
     )
     parser.add_argument(
-        "--write-baseline", type=Path, metavar="FILE", help="write all findings to a baseline"
+        "--write-baseline",
+        type=Path,
+        metavar="FILE",
+        help="write all findings to a baseline, and report nothing",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.set_defaults(run=run)
@@ -72,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         from ecs_role_creds.scan import scanner
     except ImportError as error:
-        print(f"ecs-role-creds scan: {error}. Run: {INSTALL_HINT}", file=sys.stderr)
+        tell("scan", needs("this command", error, "scan"))
         return 2
     from ecs_role_creds.scan.sources import HistoryError
 
@@ -88,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         found = [_describe(one, paths) for one in scanner.scan(texts, exclusions)]
     except (HistoryError, scanner.BaselineError, OSError) as error:
-        print(f"ecs-role-creds scan: {error}", file=sys.stderr)
+        tell("scan", str(error))
         return 2
     _print(found, arguments.json)
     return 1 if found else 0
@@ -100,7 +109,9 @@ def _regex(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a valid regular expression: {error}"
+        ) from error
     return text
 
 
@@ -111,7 +122,7 @@ def _files(paths: list[str], include_all: bool) -> Iterator[Text]:
         try:
             text = read_file(path)
         except OSError as error:
-            print(f"ecs-role-creds scan: not scanned: {error}", file=sys.stderr)
+            tell("scan", f"not scanned: {error}")
             continue
         if text is not None:
             yield text
@@ -122,16 +133,16 @@ def _history(paths: list[str]) -> Iterator[Text]:
 
     for path in map(Path, paths):
         if is_shallow(path):
-            print(
-                f"ecs-role-creds scan: the clone at {path} is shallow, so older commits are not "
-                "scanned. Fetch them with: git fetch --unshallow",
-                file=sys.stderr,
+            tell(
+                "scan",
+                f"the clone at {path} is shallow, so older commits are not scanned. Fetch them "
+                "with: git fetch --unshallow",
             )
         yield from read_history(path)
 
 
 def _describe(finding: Finding, paths: list[str]) -> dict[str, Any]:
-    """The finding as it is printed; for one of the history, with the commit it came with."""
+    """Return the finding as it is printed; with --history, with the commit that added it."""
     from ecs_role_creds.scan.sources import find_commit
 
     shown: dict[str, Any] = {"file": finding.path, "line": finding.line, "kind": finding.kind}
@@ -154,8 +165,8 @@ def _print(found: list[dict[str, Any]], as_json: bool) -> None:
         print(f"{commit}{printable(one['file'])}:{one['line']}: {one['kind']}")
     if found:
         print(
-            f"\n{len(found)} found. Use the instance RAM role in their place, delete the pairs in "
-            "the RAM console, then remove them from the files. A line that is meant to be so takes "
-            "the comment: pragma: allowlist secret",
+            f"\n{len(found)} found. Use the instance RAM role instead, delete the pairs in the RAM "
+            "console, then remove them from the files. To ignore a line, add the comment: "
+            "pragma: allowlist secret",
             file=sys.stderr,
         )

@@ -1,4 +1,4 @@
-"""``ecs-role-creds serve``: one poller a host, for programs in any language."""
+"""``ecs-role-creds serve``: serve the credentials to programs in any language."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecs_role_creds.cli.packages import needs
 from ecs_role_creds.cli.provider_options import (
     add_provider_options,
     build_provider,
@@ -34,10 +35,12 @@ DEFAULT_ADDRESS = "127.0.0.1:8460"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Keep the credentials fresh and serve them over HTTP on loopback until SIGTERM or Ctrl-C: "
-        "by the metadata service's own protocol (security hardening mode only), at a credentials "
-        "URI, and in the form of AWS containers. Prints the variables that point clients at it. "
-        "SIGHUP makes it fetch new credentials now."
+        "Refresh the credentials and serve them over HTTP on loopback: with the metadata "
+        "service's own protocol (security hardening mode only), at a credentials URI, and in the "
+        "format of AWS containers. Prints the environment variables that point clients to it. "
+        "Needs: pip install 'ecs-role-creds[serve]'\n\n"
+        "SIGHUP fetches new credentials now. SIGTERM and Ctrl-C answer the requests that have "
+        "arrived, then exit with status 0; a second one exits at once."
     )
     parser.epilog = (
         "Examples:\n"
@@ -53,72 +56,73 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--listen",
         default=DEFAULT_ADDRESS,
         metavar="ADDRESS",
-        help="HOST:PORT (port 0: any free one), unix:PATH, or systemd for the socket of a .socket "
-        "unit (default: %(default)s)",
+        help="HOST:PORT (port 0: any free port), unix:PATH, or systemd for the socket of a "
+        ".socket unit (default: %(default)s)",
     )
     where.add_argument(
         "--socket-mode",
         type=_mode,
         default=0o600,
         metavar="MODE",
-        help="permissions of the Unix socket, such as 660 (default: 600)",
+        help="the permissions of the Unix socket, such as 660 (default: 600)",
     )
-    where.add_argument("--socket-group", metavar="GROUP", help="group of the Unix socket")
+    where.add_argument("--socket-group", metavar="GROUP", help="the group of the Unix socket")
     where.add_argument(
         "--allow-remote",
         action="store_true",
-        help="allow an address that other hosts can reach; they can then take the credentials",
+        help="allow an address that other hosts can reach; they can then fetch the credentials",
     )
     where.add_argument(
         "--allowed-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="also accept this name in the Host header; may be repeated",
+        help="a further host name to accept in the Host header; may be repeated",
     )
     where.add_argument(
         "--env-file",
         type=Path,
         metavar="FILE",
-        help="write the variables to this file (mode 600) instead of printing them; a restart "
-        "reads it and keeps the credentials URI and the AWS token",
+        help="write the variables to this file (mode 600) instead of printing them; after a "
+        "restart, the credentials URI and the AWS token stay the same",
     )
     where.add_argument(
         "--client-timeout",
         type=seconds,
         default=10.0,
         metavar="SECONDS",
-        help="time for a client to send its request; at the end, time to answer those that have "
-        "arrived (default: 10)",
+        help="time limit for a client to send its request, and at shutdown for answering the "
+        "requests that have arrived (default: 10)",
     )
-    source = parser.add_argument_group("whose credentials")
+    source = parser.add_argument_group("which credentials")
     source.add_argument(
         "--source",
         choices=("instance", "default-chain"),
         default="instance",
-        help="the instance's RAM role, or, on a laptop, your own by the default chain of "
-        "alibabacloud-credentials (default: %(default)s)",
+        help="instance: the instance RAM role. default-chain: your own credentials, for "
+        "development on a laptop, found by alibabacloud-credentials; needs: pip install "
+        "'ecs-role-creds[credentials]' (default: %(default)s)",
     )
     source.add_argument(
         "--assume-role",
         metavar="ARN",
-        help="with --source default-chain: serve the credentials of this role",
+        help="with --source default-chain: assume this role, and serve its credentials",
     )
     add_provider_options(parser)
     parser.set_defaults(run=reporting_errors("serve", run))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the socket, and serve until stopped."""
+    """Open the socket, and serve until stopped; returns the exit status."""
     if arguments.assume_role and arguments.source != "default-chain":
-        return _fail("--assume-role goes with --source default-chain")
+        return _fail("--assume-role needs --source default-chain")
     if arguments.source != "instance" and (arguments.role or arguments.endpoint):
-        return _fail("--role and --endpoint go with --source instance")
+        return _fail("--role and --endpoint need --source instance")
     try:
         from ecs_role_creds.serve import server  # noqa: F401 (imports waitress)
         from ecs_role_creds.serve.listening import ListenError, listen, parse_address
     except ImportError as error:
-        return _fail(f"{error}; serve needs: pip install 'ecs-role-creds[serve]'")
+        return _fail(needs("this command", error, "serve"))
     _log_to_stderr()
     try:
         listener = listen(
@@ -134,14 +138,14 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(str(error))
     except ImportError as error:
-        return _fail(f"{error}; --source default-chain needs: pip install alibabacloud-credentials")
+        return _fail(needs("--source default-chain", error, "credentials"))
     finally:
         listener.close()
     return 0
 
 
 def _serve(arguments: argparse.Namespace, listener: Listener) -> None:
-    """Serve at an open socket until stopped."""
+    """Serve on an open socket until stopped."""
     from ecs_role_creds.serve.client_secrets import variables
     from ecs_role_creds.serve.server import Limits, Server
 
@@ -152,14 +156,14 @@ def _serve(arguments: argparse.Namespace, listener: Listener) -> None:
     )
     application = _application(provider, secrets, listener, arguments)
     server = Server(application, listener.socket, limits)
-    # Before the variables are published: a program that waits for them may then end this one.
+    # Before the variables are published: a program that waits for them may send a signal next.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     signal.signal(signal.SIGHUP, lambda *_: _refresh(provider))
     _publish(variables(listener, secrets), arguments.env_file)
     if listener.is_remote:
         logger.warning(
-            "Listening at %s: every host that reaches it can take the credentials",
+            "Listening at %s: every host that can reach it can fetch the credentials",
             listener.endpoint,
         )
     with provider.polling():
@@ -168,7 +172,7 @@ def _serve(arguments: argparse.Namespace, listener: Listener) -> None:
 
 
 def _refresh(provider: Any) -> None:
-    """Fetch now, on another thread; what came of it is in the log."""
+    """Fetch now, on another thread. The log has the result."""
     from ecs_role_creds.errors import CredentialsError
 
     def refresh() -> None:
@@ -189,7 +193,7 @@ def _mode(text: str) -> int:
     except ValueError:
         mode = -1
     if not 0 <= mode <= 0o777:
-        raise argparse.ArgumentTypeError("pass octal permissions, such as 600 or 660")
+        raise argparse.ArgumentTypeError(f"{text!r} is not octal permissions, such as 600 or 660")
     return mode
 
 
@@ -217,8 +221,8 @@ def _provider(arguments: argparse.Namespace, listener: Listener) -> Any:
     upstream = arguments.endpoint or os.environ.get(ENDPOINT)
     if upstream and upstream.rstrip("/") == listener.endpoint:
         raise ConfigurationError(
-            f"{upstream} is the address of this server, so it would ask itself. Unset {ENDPOINT}, "
-            "or name the metadata service with --endpoint http://100.100.100.200."
+            f"{upstream} is the address of this server, so it would send its requests to itself. "
+            f"Unset {ENDPOINT}, or pass --endpoint http://100.100.100.200."
         )
     return build_provider(arguments)
 
@@ -245,7 +249,7 @@ def _publish(variables: dict[str, str], env_file: Path | None) -> None:
 
 
 def _tell_systemd(message: str, environ: Mapping[str, str]) -> None:
-    """Send a notification to systemd, if it runs this process as ``Type=notify``."""
+    """Notify systemd, if this process runs as a service of ``Type=notify``."""
     import socket
 
     address = environ.get("NOTIFY_SOCKET")

@@ -1,4 +1,4 @@
-"""``ecs-role-creds wait``: end as soon as there are credentials, for boot scripts and units."""
+"""``ecs-role-creds wait``: wait for credentials, in boot scripts and systemd units."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ecs_role_creds.cli.provider_options import (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Wait until the metadata service provides credentials of the instance's RAM role, and "
-        "retry until then. Prints what it waits for. Exit status: 0 with credentials, 1 without "
-        "them after the timeout, 2 for a wrong setting."
+        "Retry until the credentials of the instance RAM role can be fetched. Prints why it is "
+        "still waiting. Exit status: 0 if the credentials were fetched, 1 after the timeout, 2 for "
+        "wrong arguments or a wrong setting."
     )
     parser.epilog = (
         "Examples:\n"
@@ -34,13 +34,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="give up after this time (default: 120)",
     )
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print only the error after the timeout"
+    )
     add_provider_options(parser)
     parser.set_defaults(run=reporting_errors("wait", run))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Wait, telling of each new reason."""
+    """Wait, and print each new reason; returns the exit status."""
     provider = build_provider(arguments)
     if not arguments.quiet:
         logging.getLogger("ecs_role_creds").addHandler(Reasons())
@@ -52,13 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Reasons(logging.Handler):
-    """Prints the reason for waiting, once for each new one."""
+    """Prints the reason of each failed fetch, but no reason twice in a row."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._last: str | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print the reason in a record."""
         # The last argument is the error itself; the rest changes with every attempt.
         reason = str(record.args[-1]) if isinstance(record.args, tuple) and record.args else ""
         reason = reason or record.getMessage()

@@ -1,4 +1,4 @@
-"""``ecs-role-creds watch``: what the provider does, as it happens."""
+"""``ecs-role-creds watch``: show refreshes, rotations and failures as they happen."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ MAX_BAR = 60
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Keep the credentials fresh and show how: the life left as a bar, the next request, "
-        "rotations and failures. Where the output is no terminal, print one line for each event. "
-        "Ends with Ctrl-C."
+        "Refresh the credentials and show what happens: the remaining life, the next request, "
+        "rotations and failures. If the output is not a terminal, print one line for each event. "
+        "Runs until Ctrl-C, then exits with status 0."
     )
     parser.epilog = (
         "Examples:\n"
@@ -40,14 +40,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "  $ ecs-role-creds watch --role my-role >> rotations.log\n"
     )
     parser.add_argument(
-        "--duration", type=seconds, metavar="SECONDS", help="end after this time (default: never)"
+        "--duration", type=seconds, metavar="SECONDS", help="stop after this time (default: never)"
     )
     add_provider_options(parser)
     parser.set_defaults(run=reporting_errors("watch", run))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sample the provider until interrupted."""
+    """Show events until interrupted; returns the exit status."""
     from ecs_role_creds.cli.output import Paint, wants_color
 
     provider = build_provider(arguments)
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 def samples(
     status: Callable[[], ProviderStatus], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[tuple[ProviderStatus | None, ProviderStatus]]:
-    """Pairs of a status and the one before it, without end."""
+    """Yield each status with the one before it, endlessly."""
     before = None
     while True:
         now = status()
@@ -82,7 +82,7 @@ class Event(NamedTuple):
     """Something that happened.
 
     Attributes:
-        text: In words.
+        text: A description.
         is_bad: Whether it needs attention.
     """
 
@@ -91,7 +91,7 @@ class Event(NamedTuple):
 
 
 def events(before: ProviderStatus | None, now: ProviderStatus) -> list[Event]:
-    """What happened between two looks at a provider."""
+    """Return what happened between two statuses of a provider."""
     found = []
     rotations = now.rotations - (before.rotations if before else 0)
     fetches = now.fetches - (before.fetches if before else 0)
@@ -103,7 +103,9 @@ def events(before: ProviderStatus | None, now: ProviderStatus) -> list[Event]:
             )
         )
     elif fetches:
-        found.append(Event(f"unchanged; the next request is in {life(now.next_request_in)}"))
+        found.append(
+            Event(f"no new credentials yet; the next request is in {life(now.next_request_in)}")
+        )
     if now.failures and now.failures != (before.failures if before else 0):
         found.append(
             Event(
@@ -116,7 +118,7 @@ def events(before: ProviderStatus | None, now: ProviderStatus) -> list[Event]:
     if before and before.expires_in > 0 and now.expires_in <= 0:
         found.append(Event("the credentials have expired", is_bad=True))
     if now.mode == "normal" and (before is None or before.mode != "normal"):
-        found.append(Event("the service offers the normal mode (IMDSv1) only", is_bad=True))
+        found.append(Event("the service supports only the normal mode (IMDSv1)", is_bad=True))
     return found
 
 
@@ -125,7 +127,7 @@ class Log:
 
     Args:
         write: Prints text.
-        now: The time of day.
+        now: Returns the time of day.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class Log:
         self._now = now
 
     def __call__(self, before: ProviderStatus | None, status: ProviderStatus) -> None:
+        """Print what happened since the status before."""
         for event in events(before, status):
             self._write(f"{self._now().isoformat(timespec='seconds')} {_printable(event.text)}\n")
 
@@ -149,7 +152,7 @@ class Screen:
         write: Prints text.
         columns: The terminal's width.
         has_blocks: Whether the terminal can show block characters.
-        now: The time of day.
+        now: Returns the time of day.
     """
 
     def __init__(
@@ -169,6 +172,7 @@ class Screen:
         self._drawn = 0
 
     def __call__(self, before: ProviderStatus | None, status: ProviderStatus) -> None:
+        """Print what happened since the status before, and redraw the lines below."""
         happened = events(before, status)
         if before is None or status.rotations != before.rotations:
             self._full_life = status.expires_in
@@ -183,7 +187,7 @@ class Screen:
         self._write(text + "\n".join(lines) + "\n")
 
     def _lines(self, status: ProviderStatus, columns: int) -> list[str]:
-        doing = "asking now" if status.is_refreshing else f"in {life(status.next_request_in)}"
+        doing = "in progress" if status.is_refreshing else f"in {life(status.next_request_in)}"
         failing = f", {status.failures} failures in a row" if status.failures else ""
         return [
             "",
@@ -199,12 +203,12 @@ class Screen:
 
 
 def bar(left: float, full: float, width: int, blocks: str) -> str:
-    """A bar of ``width`` characters, filled as far as there is life left.
+    """Return a bar of ``width`` characters that shows the remaining life.
 
     Args:
-        left: Seconds of life left.
-        full: Seconds that fill the bar.
-        width: In characters.
+        left: The seconds left.
+        full: The seconds that fill the bar.
+        width: The length in characters.
         blocks: The characters for the filled and for the empty part.
     """
     share = min(1.0, left / full) if full > 0 else 0.0

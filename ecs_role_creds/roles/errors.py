@@ -72,9 +72,14 @@ class CallError(RolesError):
         return self.code.startswith("Throttling") or self.status == 429
 
     @property
+    def is_unanswered(self) -> bool:
+        """Whether no answer came."""
+        return self.code == "NoAnswer"
+
+    @property
     def is_unclear(self) -> bool:
         """Whether the call may have taken effect."""
-        return self.code == "NoAnswer" or self.status >= 500
+        return self.is_unanswered or self.status >= 500
 
     @property
     def is_about_instance(self) -> bool:

@@ -52,7 +52,7 @@ ECS_APIS = frozenset(
 
 _PACKAGES = {"ram": "alibabacloud_ram20150501", "ecs": "alibabacloud_ecs20140526"}
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-_INSTALL = "Managing roles needs: pip install 'ecs-role-creds[roles]'"
+_INSTALL = "pip install 'ecs-role-creds[roles]'"
 
 
 class Api(Protocol):
@@ -110,7 +110,7 @@ class OpenApi:
             if endpoint := self._endpoints[service]:
                 _check_endpoint(endpoint, service)
             if find_spec(_PACKAGES[service]) is None:
-                raise ImportError(f"{_PACKAGES[service]} is not installed. {_INSTALL}")
+                raise ImportError(_needs(_PACKAGES[service]))
 
     @property
     def region(self) -> str:
@@ -152,7 +152,7 @@ class OpenApi:
     def _client(self, service: str) -> Any:
         if service not in self._clients:
             config = _import("alibabacloud_tea_openapi.models").Config(credential=self._credential)
-            config.connect_timeout, config.read_timeout = 5000, 30000
+            config.connect_timeout, config.read_timeout = 3000, 30000
             if endpoint := self._endpoints[service]:
                 parts = urlsplit(endpoint)
                 config.protocol, config.endpoint = parts.scheme, parts.netloc
@@ -295,7 +295,12 @@ def _import(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(f"{error}. {_INSTALL}") from error
+        raise ImportError(_needs(error.name or module)) from error
+
+
+def _needs(module: str) -> str:
+    package = module.partition(".")[0].replace("_", "-")
+    return f"managing roles needs the package {package}: {_INSTALL}"
 
 
 def _snake(api: str) -> str:

@@ -19,6 +19,8 @@ class Retry:
 
     Attributes:
         attempts: The maximum number of attempts.
+        unanswered_attempts: The same for a call that gets no answer: if nothing listens, more
+            attempts do not help, and each may take a time-out.
         base: The maximum first wait, in seconds. The maximum doubles with each attempt.
         longest: The maximum wait, in seconds.
         sleep: Waits for a number of seconds.
@@ -26,6 +28,7 @@ class Retry:
     """
 
     attempts: int = 8
+    unanswered_attempts: int = 3
     base: float = 1.0
     longest: float = 30.0
     sleep: Callable[[float], object] = time.sleep
@@ -57,7 +60,8 @@ class Retry:
                     or error.code in settling
                     or (is_safe_to_repeat and error.is_unclear)
                 )
-                if not passes or attempt == self.attempts:
+                most = self.unanswered_attempts if error.is_unanswered else self.attempts
+                if not passes or attempt >= most:
                     raise
             self.sleep(self.random() * min(self.longest, self.base * 2 ** (attempt - 1)))
         raise AssertionError("unreachable")

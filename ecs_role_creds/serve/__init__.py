@@ -1,7 +1,7 @@
-"""One poller a host: serves the credentials to programs in any language, over loopback HTTP.
+"""The sidecar: serves the credentials to programs in any language over HTTP on loopback.
 
 ``application`` answers requests and opens no socket. ``server`` runs it on waitress.
-``listening`` opens the socket. ``client_secrets`` keeps what clients authenticate with.
-``default_chain`` takes a developer's credentials in place of an instance's. Needs the extra
-``[serve]``.
+``listening`` opens the socket. ``client_secrets`` has the secrets that clients authenticate with.
+``default_chain`` serves a developer's own credentials. Needs
+``pip install 'ecs-role-creds[serve]'``.
 """

@@ -1,16 +1,16 @@
-"""What is served: requests in, responses out, no socket.
+"""Answers requests from a provider's credentials, without a socket.
 
 =====================  =================================================================
-path                   what it answers
+path                   response
 =====================  =================================================================
-``/latest/api/token``  PUT: a session token, as the metadata service does
+``/latest/api/token``  PUT: a session token, as from the metadata service
 ``/latest/meta-data/`` GET with a session token: role name and role document, under
                        ``ram/security-credentials/``
 ``/credentials/...``   GET: the role document, for ``ALIBABA_CLOUD_CREDENTIALS_URI``; the rest
-                       of the path is unguessable
+                       of the path is a secret
 ``/aws-container``     GET with ``Authorization``: for ``AWS_CONTAINER_CREDENTIALS_FULL_URI``
 ``/healthz``           GET: 200 while there are valid credentials, else 503
-``/metrics``           GET: figures for Prometheus
+``/metrics``           GET: metrics for Prometheus
 =====================  =================================================================
 """
 
@@ -46,14 +46,14 @@ RETRY_AFTER = ("Retry-After", "1")
 
 
 class ServedProvider(Protocol):
-    """What is needed of a provider."""
+    """The part of a provider that is used here."""
 
     def get_credentials(self) -> Credentials:
         """Return valid credentials, or raise :class:`CredentialsError`."""
         ...
 
     def status(self) -> ProviderStatus:
-        """Return its figures."""
+        """Return figures for health checks."""
         ...
 
     def health(self) -> Health:
@@ -62,16 +62,16 @@ class ServedProvider(Protocol):
 
 
 class Application:
-    """Answers requests from a provider's credentials. A WSGI application, too.
+    """A WSGI application that answers requests from a provider's credentials.
 
-    There is no normal mode (IMDSv1): a program that forwards a URL it was given (SSRF) could
-    otherwise be made to fetch the credentials. A client that cannot send a header takes the
-    credentials URI, whose path nobody can guess.
+    There is no normal mode (IMDSv1): with it, anyone who can make a program on the host fetch a
+    URL (SSRF) gets the credentials. A client that cannot send headers uses the credentials URI,
+    whose path cannot be guessed.
 
     Args:
-        provider: Where credentials come from.
-        secrets: What clients authenticate with.
-        hosts: Which ``Host`` headers are accepted.
+        provider: Where the credentials come from.
+        secrets: The secrets that clients authenticate with.
+        hosts: The ``Host`` headers that are accepted.
         session_tokens: Issues and checks the session tokens.
     """
 
@@ -95,15 +95,15 @@ class Application:
             response = refusal(request, self._hosts) or handler(request)
         except CredentialsError as error:
             response = _failure(error)
-        except Exception as error:  # noqa: BLE001 (a server goes on)
-            # The type alone: message and traceback could hold a secret.
+        except Exception as error:  # noqa: BLE001 (the server continues)
+            # Only the type: message and traceback could contain a secret.
             logger.error("A request failed with an unexpected %s", type(error).__name__)
             response = plain(500, "Internal error.\n")
         self._requests.add(endpoint, response.status)
         return response
 
     def _route(self, path: str) -> tuple[str, Callable[[Request], Response]]:
-        """What a path is called in the metrics, and who answers it."""
+        """Return the name of a path in the metrics, and its handler."""
         if path == TOKEN_PATH:
             return "session-token", self._issue_session_token
         if path.startswith("/latest/"):
@@ -118,14 +118,14 @@ class Application:
             return "metrics", self._metrics
         return "other", _not_found
 
-    # The metadata service's own protocol.
+    # The protocol of the metadata service.
 
     def _issue_session_token(self, request: Request) -> Response:
         if request.method != "PUT":
             return _method_not_allowed("PUT")
         ttl = request.headers.get(TTL_HEADER, "")
         if not (ttl.isascii() and ttl.isdigit() and 1 <= int(ttl[:9]) <= MAX_TTL):
-            return plain(400, f"{TTL_HEADER} must be 1 to {MAX_TTL}.\n")
+            return plain(400, f"The header {TTL_HEADER} must be 1 to {MAX_TTL}.\n")
         token = self._session_tokens.issue(int(ttl[:9]))
         return plain(200, token, NO_STORE, (TTL_HEADER, ttl))
 
@@ -134,9 +134,13 @@ class Application:
             return _method_not_allowed("GET")
         token = request.headers.get(TOKEN_HEADER)
         if token is None:
-            return plain(403, f"Send the header {TOKEN_HEADER}; get a token by PUT {TOKEN_PATH}.\n")
+            return plain(
+                403, f"Send the header {TOKEN_HEADER}; get a token with PUT {TOKEN_PATH}.\n"
+            )
         if not self._session_tokens.is_valid(token):
-            return plain(401, f"The session token is invalid or has expired; PUT {TOKEN_PATH}.\n")
+            return plain(
+                401, f"The session token is invalid or expired; get one with PUT {TOKEN_PATH}.\n"
+            )
         path = request.path
         if path.rstrip("/") + "/" == ROLE_PATH:
             return plain(200, self._provider.get_credentials().role_name or "", NO_STORE)
@@ -146,7 +150,7 @@ class Application:
                 return _document(credentials_document(credentials), credentials)
         return _not_found(request)
 
-    # The other forms.
+    # The other protocols.
 
     def _credentials_uri(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
@@ -161,7 +165,9 @@ class Application:
         if request.method not in ("GET", "HEAD"):
             return _method_not_allowed("GET")
         if not _is_same(request.headers.get("authorization", ""), self._secrets.aws_token):
-            return plain(401, "Send AWS_CONTAINER_AUTHORIZATION_TOKEN as Authorization.\n")
+            return plain(
+                401, "Send AWS_CONTAINER_AUTHORIZATION_TOKEN in the header Authorization.\n"
+            )
         credentials = self._provider.get_credentials()
         return _document(aws_container_document(credentials), credentials)
 
@@ -183,7 +189,7 @@ class Application:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Answer one request of a WSGI server."""
+        """Answer a request of the WSGI server."""
         request = request_of(environ)
         response = self.answer(request)
         phrase = HTTPStatus(response.status).phrase
@@ -194,7 +200,7 @@ class Application:
 
 
 def request_of(environ: dict[str, Any]) -> Request:
-    """The request in a WSGI environment."""
+    """Return the request in a WSGI environment."""
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -207,8 +213,8 @@ def request_of(environ: dict[str, Any]) -> Request:
 
 
 def _document(document: dict[str, str], credentials: Credentials) -> Response:
-    # Clients take Expiration minus Date for the life left. Expiration is by the service's clock,
-    # so Date must be too: the host's clock may be wrong.
+    # Clients compute the remaining life as Expiration minus Date. Expiration is by the service's
+    # clock, so Date must be too: the host's clock may be wrong.
     service_time = credentials.expiration - timedelta(seconds=credentials.expires_in())
     date = format_datetime(service_time.replace(microsecond=0), usegmt=True)
     return Response(
@@ -223,7 +229,7 @@ def _failure(error: CredentialsError) -> Response:
 
 
 def _is_same(given: str, secret: str) -> bool:
-    """Compare in a time that does not depend on where they differ."""
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode("ascii"))
 
 

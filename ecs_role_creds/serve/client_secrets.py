@@ -1,8 +1,9 @@
-"""What clients authenticate with, and the environment variables that hold it."""
+"""The secrets that clients authenticate with, and the environment variables for them."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -30,10 +31,10 @@ _LINE = re.compile(r"^([A-Z_]+)=(\S+)$", re.MULTILINE)
 
 
 class Secrets(NamedTuple):
-    """What clients prove with that they may have the credentials.
+    """The secrets that clients authenticate with.
 
     Attributes:
-        credentials_path: The unguessable end of the credentials URI.
+        credentials_path: The last part of the credentials URI.
         aws_token: The value of ``AWS_CONTAINER_AUTHORIZATION_TOKEN``.
     """
 
@@ -45,16 +46,16 @@ class Secrets(NamedTuple):
 
     @classmethod
     def draw(cls, token: Callable[[int], str] = secrets.token_urlsafe) -> Secrets:
-        """New ones, of 256 random bits each."""
+        """Return new secrets of 256 random bits each."""
         return cls(token(32), token(32))
 
 
 def variables(listener: Listener, drawn: Secrets) -> dict[str, str]:
-    """The environment variables for clients.
+    """Return the environment variables for clients.
 
-    No SDK takes a Unix socket from a variable. For one, the variables hold its path and the URI
-    for clients that can be told both, as in ``curl --unix-socket "$ECS_ROLE_CREDS_SOCKET"
-    "$ECS_ROLE_CREDS_URI"``.
+    No SDK reads the path of a Unix socket from a variable. For a Unix socket, the variables hold
+    the path and the URI for clients that accept both, as in ``curl --unix-socket
+    "$ECS_ROLE_CREDS_SOCKET" "$ECS_ROLE_CREDS_URI"``.
     """
     endpoint = listener.endpoint or "http://localhost"
     uri = f"{endpoint}{CREDENTIALS_PATH}{drawn.credentials_path}"
@@ -69,24 +70,29 @@ def variables(listener: Listener, drawn: Secrets) -> dict[str, str]:
 
 
 def read_secrets(path: Path) -> Secrets | None:
-    """The secrets in a file that :func:`write_variables` wrote; ``None`` where there are none.
+    """Read the secrets from a file of :func:`write_variables`; ``None`` if there are none.
 
-    A restart that reuses them leaves the variables of running clients valid.
+    Reused after a restart, they keep the variables of running clients valid.
 
     Raises:
         PermissionError: Another user owns the file or can read or change it.
         OSError: The file cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _file_error("read", path, error) from error
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is not a file. Remove it, or name another file.")
     with open(descriptor, encoding="utf-8", errors="replace") as file:
-        about = os.fstat(descriptor)
         if about.st_uid != os.geteuid() or stat.S_IMODE(about.st_mode) & 0o077:
             raise PermissionError(
-                f"{path} belongs to another user or others can read it. Delete it, or make it "
-                "yours with mode 0600."
+                f"{path} belongs to another user, or others can read it. Delete it, or give "
+                "it to this user with mode 0600."
             )
         found: dict[str, str] = dict(_LINE.findall(file.read()))
     uri = found.get(CREDENTIALS_URI) or found.get(SOCKET_URI, "")
@@ -98,7 +104,7 @@ def read_secrets(path: Path) -> Secrets | None:
 
 
 def write_variables(path: Path, values: Mapping[str, str]) -> None:
-    """Write variables as ``NAME=VALUE`` lines, with mode 0600, replacing the file at once.
+    """Write variables as ``NAME=VALUE`` lines; replaces the file atomically, with mode 0600.
 
     systemd's ``EnvironmentFile=``, ``docker run --env-file`` and shells (``set -a; . FILE``) read
     this form.
@@ -106,12 +112,26 @@ def write_variables(path: Path, values: Mapping[str, str]) -> None:
     Raises:
         OSError: The file cannot be written.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(f"{name}={value}\n" for name, value in values.items())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.writelines(f"{name}={value}\n" for name, value in values.items())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise _file_error("write", path, error) from error
+
+
+def _file_error(what: str, path: Path, error: OSError) -> OSError:
+    """Return an error with the path that the user gave, and what to do."""
+    if isinstance(error, FileNotFoundError):
+        reason = f"there is no folder {path.parent}. Create it, or name a file in another folder."
+    elif error.errno == errno.ELOOP:
+        reason = "it is a symbolic link. Name the file itself."
+    else:
+        reason = f"{error.strerror}. Name a file in a folder that this user can write to."
+    return OSError(f"Cannot {what} {path}: {reason}")

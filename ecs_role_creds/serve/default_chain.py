@@ -1,8 +1,8 @@
-"""A developer's own credentials, served as if they were an instance's.
+"""A provider of a developer's own credentials, for development on a laptop.
 
-The default credentials chain of alibabacloud-credentials finds them: environment variables,
-OIDC, the aliyun CLI's profiles, the shared credentials file. With a role's ARN, the role is
-assumed with what the chain finds.
+The default credentials chain of alibabacloud-credentials finds them: environment variables, OIDC,
+profiles of the aliyun CLI, the shared credentials file. With the ARN of a role, that role is
+assumed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ecs_role_creds.polling import PollingSwitch
 from ecs_role_creds.status import ProviderStatus, status_of
 
 DEADLINE = 20.0
-"""Seconds for one fetch: an OIDC or CloudSSO login takes longer than a metadata request."""
+"""Seconds for one fetch. An OIDC or CloudSSO login takes longer than a metadata request."""
 
 ASSUMED_LIFE = 15 * 60
-"""Seconds. The chain does not tell when credentials expire, and renews them before they do. So
-clients are told to ask again within this time."""
+"""Seconds. The chain refreshes credentials before they expire, but does not say when they expire.
+So clients are told that they expire after this time, and fetch again."""
 
 _ROLE_ARN = re.compile(r"acs:ram::\d+:role/([A-Za-z0-9.@_-]{1,64})")
 _QUOTED_ANSWER = re.compile(r"""["'](AccessKeySecret|SecurityToken|access_key_secret|sts_token)""")
@@ -36,21 +36,29 @@ _DEFAULT_ROLE_NAME = "default-chain"
 
 
 class Found(Protocol):
-    """Credentials, as alibabacloud-credentials gives them."""
+    """Credentials from alibabacloud-credentials."""
 
-    def get_access_key_id(self) -> str | None: ...
-    def get_access_key_secret(self) -> str | None: ...
-    def get_security_token(self) -> str | None: ...
+    def get_access_key_id(self) -> str | None:
+        """Return the AccessKey id."""
+        ...
+
+    def get_access_key_secret(self) -> str | None:
+        """Return the AccessKey secret."""
+        ...
+
+    def get_security_token(self) -> str | None:
+        """Return the security token; ``None`` for a long-lived AccessKey pair."""
+        ...
 
 
 class DefaultChain:
-    """Fetches credentials from a provider of alibabacloud-credentials; a source for the cache.
+    """Fetches credentials from alibabacloud-credentials, for the cache.
 
     Args:
-        find: Returns the credentials of the moment, or raises.
-        role_name: The name that clients see.
+        find: Returns the current credentials, or raises.
+        role_name: The role name that clients see.
         clock: Reads seconds.
-        wall_clock: The time of day.
+        wall_clock: Returns the time of day.
     """
 
     mode = None
@@ -68,13 +76,13 @@ class DefaultChain:
         self._wall_clock = wall_clock
 
     def fetch(self, until: float) -> Credentials:
-        """Ask the chain once.
+        """Fetch once from the chain.
 
         Args:
-            until: Ignored: the chain has time limits of its own.
+            until: Ignored, since the chain has its own timeouts.
 
         Raises:
-            CredentialsError: It found none, or none that can be served.
+            CredentialsError: It found no credentials, or only a long-lived AccessKey pair.
         """
         try:
             found = self._find()
@@ -87,12 +95,14 @@ class DefaultChain:
         key_id, secret = found.get_access_key_id(), found.get_access_key_secret()
         token = found.get_security_token()
         if not key_id or not secret:
-            raise CredentialsError("The default credentials chain found an empty AccessKey pair.")
+            raise CredentialsError(
+                "The default credentials chain found an empty AccessKey id or secret. Check the "
+                "profile with `aliyun configure list`."
+            )
         if not token:
             raise CredentialsError(
-                "The default credentials chain found a long-lived AccessKey pair. An instance has "
-                "temporary credentials, so it is not served. Name a role to assume with "
-                "--assume-role ARN."
+                "The default credentials chain found a long-lived AccessKey pair. Only temporary "
+                "credentials are served. Name a role to assume with --assume-role ARN."
             )
         now = self._wall_clock()
         told = getattr(found, "get_expiration", lambda: None)()
@@ -113,22 +123,22 @@ class DefaultChain:
         )
 
     def pending_import(self) -> Flight[bool] | None:
-        """Nothing to wait for: the SDK is imported before the chain is built."""
+        """Return ``None``: the SDK is imported before the chain is built."""
         return None
 
     def take_warning(self) -> str | None:
-        """There is none."""
+        """Return ``None``: there are no warnings."""
         return None
 
     def forget_connections(self) -> None:
-        """Nothing to forget: the chain opens a connection for each request."""
+        """Do nothing: the chain opens a connection for each request."""
 
 
 class DefaultChainProvider:
-    """Keeps a developer's credentials fresh, with the interface that is served.
+    """Caches and refreshes a developer's credentials for the sidecar.
 
     Args:
-        source: Where they come from.
+        source: Where the credentials come from.
         clock: Reads seconds.
     """
 
@@ -141,7 +151,7 @@ class DefaultChainProvider:
         """Return valid credentials.
 
         Raises:
-            CredentialsError: There are none.
+            CredentialsError: There are none, and none could be fetched.
         """
         return self._cache.get()
 
@@ -155,7 +165,7 @@ class DefaultChainProvider:
 
     @contextlib.contextmanager
     def polling(self) -> Iterator[DefaultChainProvider]:
-        """Keep them fresh by a thread inside a ``with`` block."""
+        """Refresh the credentials on a thread inside a ``with`` block."""
         self._polling.start()
         try:
             yield self
@@ -178,13 +188,13 @@ def default_chain_provider(
     session_name: str | None = None,
     environ: MutableMapping[str, str] = os.environ,
 ) -> DefaultChainProvider:
-    """The provider of the developer's own credentials.
+    """Build a provider of the developer's own credentials.
 
     Args:
         role_arn: The role to assume, ``acs:ram::ACCOUNT:role/NAME``; default: none.
-        session_name: What the audit log shows; default: ``ecs-role-creds``.
-        environ: Of this process. The metadata service is switched off in it, since a chain that
-            ends there could ask the very server that it feeds.
+        session_name: The session name in ActionTrail; default: ``ecs-role-creds``.
+        environ: The environment of this process. It is changed so that the chain does not use the
+            metadata service or a credentials URI: both could be this very server.
 
     Raises:
         ConfigurationError: ``role_arn`` is not the ARN of a role.
@@ -221,7 +231,7 @@ def _role_name(role_arn: str) -> str:
 
 
 def _explain(error: Exception) -> str:
-    """What the SDK says, unless it quotes an answer that may hold secrets."""
+    """Return the SDK's message, unless it quotes a response that may contain secrets."""
     text = " ".join(str(error).split())
     if _QUOTED_ANSWER.search(text):
         return f"{type(error).__name__}."

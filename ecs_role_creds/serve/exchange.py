@@ -1,4 +1,4 @@
-"""A request and its response, and which requests are refused whatever they ask for. Pure."""
+"""Requests, responses, and which requests are refused. No I/O."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 FORWARDING_HEADERS = ("x-forwarded-for", "x-forwarded-host", "forwarded", "via")
-"""Headers that proxies add. The metadata service refuses ``X-Forwarded-For`` (documented)."""
+"""Headers that proxies add. The metadata service refuses ``X-Forwarded-For``, too (documented)."""
 
 
 class Request(NamedTuple):
-    """A request as received.
+    """A request.
 
     Attributes:
-        method: Upper case.
-        path: Without the query.
-        headers: Names in lower case.
-        has_body: Whether it carries a body, or announces one.
+        method: The method in upper case.
+        path: The path without the query.
+        headers: The headers, with names in lower case.
+        has_body: Whether it has a body, or announces one.
     """
 
     method: str
@@ -30,12 +30,12 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """What is sent back. Holds secrets, so it does not show its body.
+    """A response. Its ``repr`` does not show the body, which may contain secrets.
 
     Attributes:
         status: The HTTP status.
-        body: Empty or text.
-        content_type: Of the body.
+        body: The body.
+        content_type: The type of the body.
         headers: Further headers.
     """
 
@@ -49,20 +49,20 @@ class Response(NamedTuple):
 
 
 def plain(status: int, text: str, *headers: tuple[str, str]) -> Response:
-    """A response in plain text."""
+    """Return a plain-text response."""
     return Response(status, text.encode("utf-8"), headers=headers)
 
 
 class HostRule(NamedTuple):
-    """Which ``Host`` headers are accepted: the defence against DNS rebinding.
+    """Decides which ``Host`` headers are accepted, as a defense against DNS rebinding.
 
-    A web page can make a browser connect to this address, but only under the page's own name: the
-    ``Host`` header then holds that name.
+    A web page can make a browser connect to this server, but then the ``Host`` header has the host
+    name of the page.
 
     Attributes:
-        names: Names accepted besides ``localhost``.
-        allow_any_address: Whether IP addresses other than loopback ones are accepted, too. An
-            address is no name, so DNS rebinding cannot produce it.
+        names: Host names that are accepted besides ``localhost``.
+        allow_any_address: Whether to accept IP addresses other than loopback. DNS rebinding uses a
+            host name, never an address.
     """
 
     names: Collection[str] = ()
@@ -83,13 +83,13 @@ class HostRule(NamedTuple):
 
 
 def refusal(request: Request, hosts: HostRule) -> Response | None:
-    """Why a request is refused before anyone looks at what it asks for; ``None``: it is not."""
+    """Return the refusal of a request, whatever its path; ``None`` if it is not refused."""
     headers = request.headers
     if not hosts.accepts(headers.get("host", "")):
         return plain(
             403,
             "The Host header names another host. Use the address that `ecs-role-creds serve` "
-            "printed, or start it with --allowed-host.\n",
+            "printed, or start it with --allowed-host NAME.\n",
         )
     for name in FORWARDING_HEADERS:
         if name in headers:
@@ -97,12 +97,12 @@ def refusal(request: Request, hosts: HostRule) -> Response | None:
     if "origin" in headers:
         return plain(403, "Requests from web pages are refused (Origin).\n")
     if request.has_body:
-        return plain(413, "Send no body.\n")
+        return plain(413, "Send the request without a body.\n")
     return None
 
 
 def _without_port(host: str) -> str | None:
-    """The name or address, in lower case, without brackets; ``None`` where there is none."""
+    """Return the name or address in lower case, without brackets; ``None`` if there is none."""
     host = host.strip().lower()
     if host.startswith("["):
         address, bracket, rest = host[1:].partition("]")
@@ -114,6 +114,6 @@ def _without_port(host: str) -> str | None:
 
 
 def _is_port(text: str) -> bool:
-    """Whether this is empty, or a colon with a port."""
+    """Whether the text is empty, or a colon and a port."""
     digits = text[1:]
     return not text or (text[0] == ":" and digits.isascii() and digits.isdigit())

@@ -1,4 +1,4 @@
-"""Where the server listens: an address, a Unix socket, or a socket that systemd passes."""
+"""Opens the socket: at an address, at a Unix socket's path, or passed by systemd."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 BACKLOG = 1024
+MAX_PORT = 65535
 SYSTEMD_FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 
 
 class ListenError(Exception):
-    """The address cannot be used; the message says what to do."""
+    """The server cannot listen at the address; the message says what to do."""
 
 
 class TcpAddress(NamedTuple):
-    """An address and a port; port 0: any free one."""
+    """A host and a port; port 0: any free port."""
 
     host: str
     port: int
@@ -33,21 +34,21 @@ class UnixAddress(NamedTuple):
 
 
 class SystemdSocket(NamedTuple):
-    """The socket that systemd listens at, and passes on."""
+    """The socket that systemd opened and passes on."""
 
 
 Address = TcpAddress | UnixAddress | SystemdSocket
 
 
 class Listener(NamedTuple):
-    """A socket that listens.
+    """A listening socket.
 
     Attributes:
-        socket: It.
+        socket: The socket.
         endpoint: ``http://HOST:PORT``; ``None`` for a Unix socket.
-        path: Of a Unix socket; ``None`` for an address.
-        is_remote: Whether other hosts may reach it.
-        owns_path: Whether the file of a Unix socket is to be removed at the end.
+        path: The path of a Unix socket; ``None`` for an address.
+        is_remote: Whether other hosts can reach it.
+        owns_path: Whether :meth:`close` removes the file of a Unix socket.
     """
 
     socket: socket.socket
@@ -65,10 +66,10 @@ class Listener(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read ``HOST:PORT``, ``unix:PATH`` or ``systemd``.
+    """Parse ``HOST:PORT``, ``unix:PATH`` or ``systemd``.
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: It is none of them, or the port is out of range.
     """
     if text == "systemd":
         return SystemdSocket()
@@ -79,9 +80,15 @@ def parse_address(text: str) -> Address:
         return UnixAddress(Path(path))
     host, colon, port = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    is_port = port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536
-    if not bare or not is_port or (":" in bare and bare == host):
-        raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT, unix:PATH or systemd")
+    is_number = port.isascii() and port.isdigit()
+    if not bare or not is_number or (":" in bare and bare == host):
+        raise ValueError(
+            f"{text!r:.200} is not an address. Pass HOST:PORT, [IPV6]:PORT, unix:PATH or systemd."
+        )
+    if len(port) > 9 or int(port) > MAX_PORT:
+        raise ValueError(
+            f"{text!r:.200}: the port must be 1 to {MAX_PORT}, or 0 for any free port."
+        )
     return TcpAddress(bare, int(port))
 
 
@@ -96,11 +103,11 @@ def listen(
     """Open the socket.
 
     Args:
-        address: Where.
-        allow_remote: Whether an address that other hosts may reach is allowed.
+        address: Where to listen.
+        allow_remote: Whether to allow an address that other hosts can reach.
         mode: The permissions of a Unix socket.
-        group: The group of a Unix socket; default: this process's.
-        environ: Holds ``LISTEN_FDS`` and ``LISTEN_PID``; default: the process's.
+        group: The group of a Unix socket (default: the group of this process).
+        environ: The environment with ``LISTEN_FDS`` and ``LISTEN_PID`` (default: of this process).
 
     Raises:
         ListenError: It cannot be opened.
@@ -127,14 +134,14 @@ def _listen_at_address(address: TcpAddress, allow_remote: bool) -> socket.socket
         family, _, _, _, resolved = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM
         )[0]
-        # Before the socket opens: no moment at which other hosts could connect.
+        # Checked before the socket opens, so that other hosts can never connect.
         if not allow_remote and not ipaddress.ip_address(str(resolved[0])).is_loopback:
             raise ListenError(_remote(address.host))
         return socket.create_server(resolved, family=family, backlog=BACKLOG)
     except OSError as error:
         raise ListenError(
-            f"Cannot listen at {address.host}:{address.port} ({error}). Stop what is listening "
-            "there, or choose another address with --listen (port 0: any free one)."
+            f"Cannot listen at {address.host}:{address.port} ({error}). Stop the program that "
+            "listens there, or choose another address with --listen (port 0: any free port)."
         ) from error
 
 
@@ -142,7 +149,7 @@ def _listen_at_path(path: Path, mode: int, group: str | None) -> Listener:
     _remove_stale_socket(path)
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        before = os.umask(0o777)  # nobody may connect until mode and group are set
+        before = os.umask(0o777)  # nobody can connect until mode and group are set
         try:
             opened.bind(str(path))
         finally:
@@ -164,13 +171,13 @@ def _listen_at_path(path: Path, mode: int, group: str | None) -> Listener:
 
 
 def _remove_stale_socket(path: Path) -> None:
-    """Remove the file that a killed server left behind, and nothing else."""
+    """Remove the socket file of a killed server, and nothing else."""
     try:
         found = path.lstat()
     except OSError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ListenError(f"{path} exists and is no socket. Remove it, or choose another path.")
+        raise ListenError(f"{path} exists and is not a socket. Remove it, or choose another path.")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
@@ -178,8 +185,10 @@ def _remove_stale_socket(path: Path) -> None:
             path.unlink()
             return
         except OSError as error:
-            raise ListenError(f"{path} exists and cannot be probed ({error}).") from error
-    raise ListenError(f"Another process listens at {path}. Stop it, or choose another path.")
+            raise ListenError(
+                f"{path} exists and cannot be checked ({error}). Remove it, or choose another path."
+            ) from error
+    raise ListenError(f"Another process is listening at {path}. Stop it, or choose another path.")
 
 
 def _group_id(group: str) -> int:
@@ -188,26 +197,28 @@ def _group_id(group: str) -> int:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        raise ListenError(f"There is no group {group!r}. Create it, or name another.") from None
+        raise ListenError(
+            f"There is no group {group!r}. Create it, or name another group."
+        ) from None
 
 
 def _take_from_systemd(environ: Mapping[str, str]) -> socket.socket:
     count = environ.get("LISTEN_FDS", "")
     if environ.get("LISTEN_PID") != str(os.getpid()) or count != "1":
         raise ListenError(
-            "systemd passed no socket, or several (LISTEN_PID, LISTEN_FDS). --listen systemd is "
-            "for a service that a .socket unit with one ListenStream= starts."
+            "systemd passed no socket, or more than one (LISTEN_PID, LISTEN_FDS). Use --listen "
+            "systemd only in a service that has a .socket unit with one ListenStream=."
         )
     passed = socket.socket(fileno=SYSTEMD_FIRST_DESCRIPTOR)
     if passed.type != socket.SOCK_STREAM:
         passed.close()
-        raise ListenError("systemd passed a socket of another type. Use ListenStream=.")
+        raise ListenError("systemd passed a socket of the wrong type. Use ListenStream=.")
     return passed
 
 
 def _remote(host: str) -> str:
     return (
-        f"{host} is not a loopback address: every host that reaches it could ask for the "
-        "credentials, over plain HTTP. Listen at 127.0.0.1 or at a Unix socket; where a network "
-        "of your own needs it, add --allow-remote."
+        f"{host} is not a loopback address: every host that can reach it could fetch the "
+        "credentials over plain HTTP. Listen at 127.0.0.1 or at a Unix socket. If other hosts "
+        "must have access, add --allow-remote."
     )

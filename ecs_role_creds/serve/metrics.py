@@ -1,4 +1,4 @@
-"""Figures in the Prometheus text format. None of them is a secret."""
+"""Metrics in the Prometheus text format, without secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Sample = tuple[Mapping[str, str], float]
 
 
 class RequestCounter:
-    """Counts requests by what they asked for and how they were answered."""
+    """Counts requests by endpoint and HTTP status."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class RequestCounter:
             self._counts[endpoint, status] += 1
 
     def samples(self) -> list[Sample]:
-        """Every count, with its labels."""
+        """Return all counts with their labels."""
         with self._lock:
             counts = sorted(self._counts.items())
         return [
@@ -36,11 +36,11 @@ class RequestCounter:
 
 
 def render(status: ProviderStatus, requests: Iterable[Sample]) -> str:
-    """The text that a Prometheus server reads.
+    """Return the text that a Prometheus server reads.
 
     Args:
-        status: The provider's.
-        requests: From :meth:`RequestCounter.samples`.
+        status: The status of the provider.
+        requests: The counts from :meth:`RequestCounter.samples`.
     """
     role = {"role": status.role_name} if status.role_name else {}
     expiration = status.expiration.timestamp() if status.expiration else 0.0
@@ -54,19 +54,19 @@ def render(status: ProviderStatus, requests: Iterable[Sample]) -> str:
         (
             "expires_in_seconds",
             "gauge",
-            "Seconds until the credentials expire; 0 without valid ones.",
+            "Seconds until the credentials expire; 0 without valid credentials.",
             [(role, status.expires_in)],
         ),
         (
             "expiration_timestamp_seconds",
             "gauge",
-            "When the credentials expire, in seconds since the epoch; 0 before the first.",
+            "When the credentials expire, in seconds since the epoch; 0 before the first fetch.",
             [(role, expiration)],
         ),
         (
             "next_request_in_seconds",
             "gauge",
-            "Seconds until the metadata service may be asked again.",
+            "Seconds until the next request to the metadata service.",
             [({}, status.next_request_in)],
         ),
         (
@@ -84,13 +84,13 @@ def render(status: ProviderStatus, requests: Iterable[Sample]) -> str:
         (
             "fetch_failures_total",
             "counter",
-            "Fetches that failed.",
+            "Failed fetches.",
             [({}, status.failed)],
         ),
         (
             "consecutive_failures",
             "gauge",
-            "Fetches that failed since the last successful one.",
+            "Failed fetches since the last successful one.",
             [({}, status.failures)],
         ),
         ("requests_total", "counter", "Requests by endpoint and HTTP status.", requests),
@@ -103,6 +103,6 @@ def _lines(name: str, kind: str, help_text: str, samples: Iterable[Sample]) -> I
     yield f"# HELP {name} {help_text}"
     yield f"# TYPE {name} {kind}"
     for labels, value in samples:
-        # A role name has no character that needs escaping; endpoint and status are ours.
+        # No label needs escaping: role names have no such character, the others are ours.
         shown = ",".join(f'{label}="{text}"' for label, text in labels.items())
         yield f"{name}{{{shown}}} {float(value)!r}" if shown else f"{name} {float(value)!r}"

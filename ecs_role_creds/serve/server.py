@@ -1,11 +1,11 @@
-"""Runs an application on waitress: one request a connection, within a time limit.
+"""Runs an application on waitress, with one request per connection and a time limit.
 
-Waitress reads requests on one thread and hands complete ones to worker threads, so a slow client
-holds no worker. Two things are added here: a time limit for the whole request (the one of
-waitress starts again with every byte), and a shutdown that answers what has been received.
+Waitress reads requests on one thread and passes complete ones to worker threads, so a slow client
+does not block a worker. Two things are added here: a time limit for the whole request (the limit of
+waitress restarts with every byte), and a shutdown that answers the requests that have arrived.
 
-Every response closes its connection. A client that reuses one can lose a request to a server that
-shuts down at that moment, and on loopback a new connection costs next to nothing.
+Every response closes its connection: a client that reuses a connection can lose a request when the
+server shuts down, and a new connection on loopback is cheap.
 """
 
 # The stubs for waitress that pyright brings are wrong about the attributes used here.
@@ -32,15 +32,15 @@ CLEANUP_INTERVAL = 1
 
 
 class Limits(NamedTuple):
-    """What a client may use.
+    """Limits of the server.
 
     Attributes:
-        request_seconds: For sending a request and reading the response.
-        header_bytes: In a request's head.
-        body_bytes: In a request's body; more is refused before the application sees it.
-        connections: At once.
-        threads: That answer requests.
-        shutdown_seconds: For requests in progress at the end.
+        request_seconds: The time to send a request and read the response.
+        header_bytes: The size of the request line and headers.
+        body_bytes: The size of a body. More is refused before the application sees it.
+        connections: The number of connections at once.
+        threads: The number of threads that answer requests.
+        shutdown_seconds: The time at shutdown for requests in progress.
     """
 
     request_seconds: float = 10.0
@@ -55,12 +55,12 @@ DEFAULT_LIMITS = Limits()
 
 
 class Server:
-    """Serves until :meth:`stop`, which a signal handler or another thread may call.
+    """Serves until :meth:`stop` is called, by a signal handler or another thread.
 
     Args:
         application: A WSGI application.
-        listening: The socket to accept connections from; closed at the end.
-        limits: What a client may use.
+        listening: The listening socket. It is closed at the end.
+        limits: The limits.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class Server:
         listening: socket.socket,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        # Waitress quotes paths, which may be secret, in messages below WARNING; and warns
-        # whenever a request has to wait for a worker.
+        # Below WARNING, waitress logs paths, which may be secret. It also warns whenever a request
+        # has to wait for a worker.
         logging.getLogger("waitress").setLevel(logging.WARNING)
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._limits = limits
@@ -96,19 +96,19 @@ class Server:
             sockinfo=(listening.family, listening.type, listening.proto, None),
         )
         self._server.request_seconds = limits.request_seconds
-        # Not at the end of run(): stop() may be about to write to the pipe, and its number may be
-        # that of another file by then.
+        # Not at the end of run(): stop() may still write to the pipe, whose descriptor could belong
+        # to another file by then.
         weakref.finalize(self, self._server.trigger.close)
 
     def run(self) -> None:
-        """Serve until stopped; then answer what has been received, and return."""
+        """Serve until stopped, then answer the requests that have arrived, and return."""
         while not self._stops:
             self._turn(CLEANUP_INTERVAL)
         self._drain()
         self._server.task_dispatcher.shutdown(timeout=1)
 
     def stop(self) -> None:
-        """Stop accepting connections; a second call gives up those that are open, too."""
+        """Stop accepting connections. A second call also closes the open ones."""
         self._stops += 1
         self._server.pull_trigger()  # writes to a pipe, takes no lock
 
@@ -149,13 +149,13 @@ class _OneRequestServer(BaseWSGIServer):
         return addr or ("unix", 0)
 
     def maintenance(self, now: float) -> None:
-        """Close connections that took too long; one being answered has a limit elsewhere."""
+        """Close connections over the time limit, except while a request is being answered."""
         for channel in list(self.active_channels.values()):
             if not channel.requests and channel.creation_time < now - self.request_seconds:
                 channel.will_close = True
 
     def accept_queued(self) -> None:
-        """Accept what the kernel has queued, so that closing the socket resets none of it."""
+        """Accept all queued connections, so that closing the socket does not reset them."""
         for _ in range(BACKLOG):
             known = len(self.active_channels)
             self.handle_accept()

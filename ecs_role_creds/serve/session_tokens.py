@@ -1,4 +1,4 @@
-"""Session tokens of the security hardening mode, signed instead of stored."""
+"""Session tokens of the security hardening mode. They are signed, not stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ecs_role_creds.clock import Clock, boottime
 
 MAX_TTL = 21600
-"""Seconds (documented)."""
+"""The longest lifetime in seconds, as for the metadata service (documented)."""
 
 _BODY = struct.Struct(">d16s")  # when it expires, and a nonce
 _SIGNATURE_LENGTH = 32
@@ -22,13 +22,13 @@ _SIGNATURE_LENGTH = 32
 class SessionTokens:
     """Issues and checks session tokens.
 
-    A token carries its own expiration and a signature, so neither memory nor time grows with the
-    number of tokens issued. A restart draws a new key, which ends all tokens; clients then get
-    401 and ask for a new one.
+    A token contains its expiration and a signature, so memory use does not grow with the number of
+    tokens. A restart creates a new key, which invalidates all tokens; clients then get 401 and
+    request a new one.
 
     Args:
-        clock: Reads seconds; must not stand still while the host is suspended.
-        random_bytes: Returns that many unpredictable bytes.
+        clock: Reads seconds. It must continue while the host is suspended.
+        random_bytes: Returns that many random bytes.
     """
 
     def __init__(

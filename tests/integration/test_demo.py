@@ -27,20 +27,20 @@ def test_tells_the_whole_guide(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    signed, tokens = re.search(r"(\d+) requests signed, with (\d+) diff", done.stdout).groups()  # type: ignore[union-attr]
+    signed, tokens = re.search(r"(\d+) signed requests with (\d+) diff", done.stdout).groups()  # type: ignore[union-attr]
     assert int(signed) > 50
     assert int(tokens) >= 2
     story = (
         "$ ecs-role-creds role setup app-role --bucket pictures --read --write",
         "5. AttachInstanceRamRole: attach role app-role to the instances",
-        "picture.png uploaded",
-        "the token has rotated",
+        "uploaded picture.png",
+        "rotated: requests are now signed with token 2",
         "$ ecs-role-creds role change picture-reader",
-        "found without a restart: requests are signed as picture-reader now",
-        "an upload is refused now: AccessDenied",
+        "without a restart, requests are now signed as picture-reader",
+        "uploads are refused now (AccessDenied); downloads continue",
         "$ ecs-role-creds role teardown app-role",
-        "done: no role and no policy is left",
-        "1 refused, 1 as it should be, 0 pictures damaged",
+        "done: no role or policy is left",
+        "1 refused, 1 expected, 0 pictures damaged",
     )
     places = [done.stdout.find(told) for told in story]
     assert -1 not in places

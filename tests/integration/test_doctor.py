@@ -51,7 +51,7 @@ STATES = {
     "hardening mode": State(
         lambda server: None,
         "hardening mode",
-        "ok: The service offers the security hardening mode (IMDSv2).",
+        "ok: The service supports the security hardening mode (IMDSv2).",
         0,
     ),
     "both modes": State(
@@ -69,7 +69,7 @@ STATES = {
     "normal mode only": State(
         lambda server: setattr(server, "mode", "normal-only"),
         "hardening mode",
-        "warning: The service does not offer the security hardening mode: 404 for a session token.",
+        "warning: The service does not support the security hardening mode: it answered 404 to",
         0,
     ),
     "normal mode only, 403": State(
@@ -78,7 +78,7 @@ STATES = {
             setattr(server, "no_hardening_status", 403),
         ),
         "hardening mode",
-        "warning: The service refuses a session token (403).",
+        "warning: The service refuses to issue a session token (403).",
         0,
     ),
     "no role": State(
@@ -95,7 +95,7 @@ STATES = {
     "a page for the role's name": State(
         lambda server: server.answer("<html>fake-secret-canary</html>", on="role"),
         "role",
-        "failed: The service answered something else for the role's name. Check what is listening",
+        "failed: The response to the request for the role's name is not a role name. Check what is",
     ),
     "a page for the document": State(
         lambda server: server.answer("<html>fake-secret-canary</html>", on="document"),
@@ -120,13 +120,13 @@ STATES = {
     "an answer without end": State(
         lambda server: server.answer("x" * 70_000, on="role"),
         "role",
-        "failed: The service answered something else for the role's name.",
+        "failed: The response to the request for the role's name is not a role name.",
     ),
     "slow": State(lambda server: server.delay(0.01), "address", " answers in ", 0),
     "throttled": State(
         lambda server: server.throttle(60),
         "hardening mode",
-        "failed: The service limits the rate of requests (429 for a session token). Look for other",
+        "failed: The service limits the rate of requests (429 for a session token). Check for",
     ),
     "throttled at the role": State(
         lambda server: server.throttle(60, on="role"),
@@ -146,7 +146,7 @@ STATES = {
     "session tokens malformed": State(
         lambda server: server.fail(400, on="token"),
         "hardening mode",
-        "failed: The service answered 400 for a session token.",
+        "failed: The service answered 400 to the request for a session token.",
     ),
     "refused": State(
         lambda server: server.fail(403, on="role"),
@@ -158,12 +158,12 @@ STATES = {
             "", status=302, headers={"Location": "http://127.0.0.1:9/"}, on="role"
         ),
         "role",
-        "failed: The service answered 302 for the role's name.",
+        "failed: The service answered 302 to the request for the role's name.",
     ),
     "reset": State(
         lambda server: server.reset(),
         "address",
-        "closes the connection without an answer.",
+        "closes the connection without a response.",
     ),
     "reset at the role": State(
         lambda server: server.reset(on="role"),
@@ -173,7 +173,7 @@ STATES = {
     "not far from its end": State(
         lambda server: setattr(server, "life", 600),
         "rotation",
-        "warning: The credentials end in 10 min, and the service has not rotated them yet",
+        "warning: The credentials expire in 10 min, and the service has not rotated them yet",
         0,
     ),
     "rotated soon": State(
@@ -212,7 +212,7 @@ STATES = {
     "no date": State(
         lambda server: server.drop_date(),
         "clock",
-        "note: The service does not tell its time, so clocks are not compared.",
+        "note: The service sends no Date, so its clock cannot be compared.",
         0,
     ),
 }
@@ -260,7 +260,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
         f"failed: Nothing answers at {endpoint}: the connection was refused. {ENDPOINT} names this "
         f"address. Start the service at that address, or unset {ENDPOINT}."
     ]
-    assert found.findings["credentials"] == ["failed: They were not fetched: see above."]
+    assert found.findings["credentials"] == ["failed: No credentials were fetched: see above."]
     assert found.status == 1
 
 
@@ -280,7 +280,7 @@ def test_something_that_does_not_speak_http(tmp_path: Path) -> None:
         endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
         found = diagnose(["--json"], surroundings(tmp_path, endpoint))
         thread.join()
-    assert f"What answers at {endpoint} does not speak HTTP." in found.findings["address"][0]
+    assert f"The response from {endpoint} is not HTTP." in found.findings["address"][0]
     assert "canary" not in found.text
 
 
@@ -290,12 +290,10 @@ def test_a_role_that_is_expected(tmp_path: Path) -> None:
         named = diagnose(["--json"], surroundings(tmp_path, server, {ROLE_NAME: "my-role"}))
     assert found.findings["role"] == [
         "failed: The role another-role is attached, but --role says my-role. Correct --role, or "
-        "leave it out to use the role that is attached."
+        "remove it to use the attached role."
     ]
     assert f"but {ROLE_NAME} says my-role" in named.findings["role"][0]
-    assert named.findings["settings"][1] == (
-        f"note: {ROLE_NAME} expects the role my-role, whichever is attached."
-    )
+    assert named.findings["settings"][1] == (f"note: {ROLE_NAME} requires the role my-role.")
     assert (found.status, named.status) == (1, 1)
 
 
@@ -322,7 +320,7 @@ def test_where_the_normal_mode_is_ruled_out_it_is_not_tried(tmp_path: Path) -> N
         refused = diagnose(["--json"], surroundings(tmp_path, server, environ))
         assert {one.method for one in server.requests} == {"PUT"}
     assert found.findings["normal mode"] == [
-        f"skipped: The normal mode was not tried, as {IMDS_V1_DISABLED} rules it out."
+        f"skipped: The normal mode was not tried: {IMDS_V1_DISABLED} disables it."
     ]
     assert (found.status, refused.status) == (0, 1)
 
@@ -331,7 +329,7 @@ def test_where_the_normal_mode_is_ruled_out_it_is_not_tried(tmp_path: Path) -> N
 
 
 OSS_STATES: dict[str, tuple[Callable[[FakeOss], object], list[str], str]] = {
-    "accepted": (lambda oss: None, [], "ok: OSS accepted a signed request: listing the bucket"),
+    "accepted": (lambda oss: None, [], "ok: OSS accepted a signed request to list the bucket"),
     "accepted, V4": (lambda oss: None, ["--region", "cn-fake-1"], "ok: OSS accepted"),
     "another region": (
         lambda oss: None,
@@ -421,7 +419,7 @@ def test_without_credentials_oss_is_not_asked(tmp_path: Path) -> None:
         found = diagnose(arguments, surroundings(tmp_path, server))
         assert oss.requests == []
     assert found.findings["bucket"] == [
-        "failed: OSS was not asked: there are no credentials to sign with."
+        "failed: No request was sent to OSS: there are no credentials to sign the request with."
     ]
 
 
@@ -434,7 +432,9 @@ def test_what_oss2_refuses(tmp_path: Path, more: list[str]) -> None:
         arguments = ["--json", "--bucket", "album", "--endpoint", "http://127.0.0.1:9", *more]
         found = diagnose(arguments, surroundings(tmp_path, server))
     (told,) = found.findings["bucket"]
-    assert told.startswith("failed: OSS ")
+    assert told.startswith(
+        ("failed: OSS does not", "failed: No request was sent to OSS: oss2 rejects")
+    )
     assert found.status == 0
 
 
@@ -454,7 +454,7 @@ sys.exit(main(["doctor", "--json", "--bucket", "album", "--endpoint", "http://12
             check=False,
             env={**os.environ, "HOME": str(tmp_path), **server.environment},
         )
-    assert "oss2 is not installed. Run: pip install 'ecs-role-creds[oss2]'" in done.stdout
+    assert "--bucket needs the package oss2: pip install 'ecs-role-creds[oss2]'" in done.stdout
     assert done.returncode == 0, done.stderr
 
 
@@ -492,7 +492,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "\x1b[32mok" in colored.stdout
     assert "\x1b" not in uncolored.stdout
     assert json.loads(report.read_text())["format"] == 1
-    assert f"Report written to {report}." in plain.stderr
+    assert f"report written to {report}." in plain.stderr
     assert failed.returncode == 1
     assert json.loads(failed.stdout)["credentials"] is False
 
@@ -530,9 +530,9 @@ def load_tool(name: str) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--bucket", "b"], "--bucket and --endpoint go together"),
-        (["--endpoint", "http://127.0.0.1:9"], "--bucket and --endpoint go together"),
-        (["--region", "cn-fake-1"], "--region is for --bucket and --endpoint"),
+        (["--bucket", "b"], "pass --bucket and --endpoint together"),
+        (["--endpoint", "http://127.0.0.1:9"], "pass --bucket and --endpoint together"),
+        (["--region", "cn-fake-1"], "--region needs --bucket and --endpoint"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments: list[str], message: str) -> None:
@@ -546,7 +546,7 @@ def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
         missing = str(tmp_path / "missing" / "report.json")
         done = run_command("--report", missing, HOME=str(tmp_path), **server.environment)
     assert done.returncode == 2
-    assert "cannot write the report" in done.stderr
+    assert f"cannot write the report to {missing}: No such file or directory." in done.stderr
 
 
 def test_the_base_install_is_enough(tmp_path: Path) -> None:

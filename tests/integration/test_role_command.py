@@ -84,6 +84,17 @@ def test_the_whole_guide(role: Run, fake: FakeOpenApi) -> None:
         assert (status, out) == (0, "unchanged: role app does not exist\n")
 
 
+def test_where_nothing_listens_it_says_so_soon(
+    fake: FakeOpenApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dead = "http://127.0.0.1:9"
+    assert main(["role", "show", "app", "--ram-endpoint", dead, "--ecs-endpoint", dead]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("ecs-role-creds role: No response to GetRole (role app): ")
+    assert "Connection refused" in printed.err
+    assert "Check the network" in printed.err
+
+
 def test_json(role: Run, fake: FakeOpenApi) -> None:
     fake.add_instance()
     status, out, _ = role(*SETUP, "--json")
@@ -159,7 +170,7 @@ def test_a_revoke_that_changes_nothing_says_why(role: Run, fake: FakeOpenApi) ->
     status, out, _ = role("revoke", "app", "--bucket", "pictures")
     assert status == 0
     assert f"kept: policy {by_setup}: `role setup` created it" in out
-    assert "There is nothing to do." in out
+    assert "Nothing to do." in out
     out = role("revoke", "app", "--policy", by_setup)[1]  # the default type is System
     assert out.endswith("but one of the type Custom: pass --type Custom\n")
     assert role("revoke", "app", "--policy", by_setup, "--type", "Custom", "--yes")[0] == 0

@@ -89,7 +89,7 @@ def test_what_is_printed(tree: Path, run: Run) -> None:
         "src/upload.py:3: Alibaba Cloud AccessKey id",
         "src/upload.py:3: Alibaba Cloud AccessKey secret",
     ]
-    assert "2 found. Use the instance RAM role in their place" in told.err
+    assert "2 found. Use the instance RAM role instead" in told.err
 
 
 def test_nothing_to_be_found(tree: Path, run: Run) -> None:
@@ -267,7 +267,7 @@ def test_a_bad_regular_expression(tree: Path, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as ended:
         main(["scan", "--exclude-lines", "("])
     assert ended.value.code == 2
-    assert "'(' is no regular expression" in capsys.readouterr().err
+    assert "'(' is not a valid regular expression" in capsys.readouterr().err
 
 
 def test_without_detect_secrets(tree: Path) -> None:
@@ -279,7 +279,7 @@ def test_without_detect_secrets(tree: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "Run: pip install 'ecs-role-creds[scan]'" in done.stderr
+    assert "needs the package detect-secrets: pip install 'ecs-role-creds[scan]'" in done.stderr
 
 
 # The hook

@@ -25,11 +25,13 @@ class FakeSts:
     Args:
         key_id: The pair's id.
         secret: The pair's secret.
+        life: The lifetime of the credentials, whatever is requested.
     """
 
-    def __init__(self, key_id: str, secret: str) -> None:
+    def __init__(self, key_id: str, secret: str, life: int = 3600) -> None:
         self._key_id = key_id
         self._secret = secret
+        self._life = life
         self.requests: list[dict[str, str]] = []
         self.issued: list[list[str]] = []
 
@@ -48,7 +50,7 @@ class FakeSts:
             [f"STS.FAKE{serial:04}", f"fake-secret-{serial:04}", f"fake-security-token-{serial:04}"]
         )
         key_id, secret, token = self.issued[-1]
-        expiration = datetime.now(timezone.utc) + timedelta(seconds=int(given["DurationSeconds"]))
+        expiration = datetime.now(timezone.utc) + timedelta(seconds=self._life)
         return 200, {
             "Credentials": {
                 "AccessKeyId": key_id,

@@ -95,9 +95,9 @@ def test_off_the_cloud_it_asks_once_and_gives_up_within_three_seconds(tmp_path: 
     assert network.time_limits == [NETWORK_SECONDS]
     assert NETWORK_SECONDS < 3
     assert found.findings["address"] == [
-        f"failed: Nothing answers at {DEFAULT_ENDPOINT} within 2.5 s. This is no ECS instance. "
-        "Use other credentials here, for example a profile of the aliyun CLI. For development and "
-        "tests, run: ecs-role-creds fake-metadata"
+        f"failed: Nothing answers at {DEFAULT_ENDPOINT} within 2.5 s. This does not look like an "
+        "ECS instance. Use other credentials here, for example a profile of the aliyun CLI. For "
+        "development and tests, run a fake metadata service: ecs-role-creds fake-metadata"
     ]
     assert found.status == 1
 
@@ -137,8 +137,12 @@ def test_all_requests_share_one_time_limit(durations: list[float]) -> None:
 @pytest.mark.parametrize(
     ("place", "endpoint", "sentence"),
     [
-        (Place(), DEFAULT_ENDPOINT, "This is no ECS instance."),
-        (Place(is_ecs_hardware=False), DEFAULT_ENDPOINT, "This is no ECS instance."),
+        (Place(), DEFAULT_ENDPOINT, "This does not look like an ECS instance."),
+        (
+            Place(is_ecs_hardware=False),
+            DEFAULT_ENDPOINT,
+            "This does not look like an ECS instance.",
+        ),
         (
             Place(is_ecs_hardware=True),
             DEFAULT_ENDPOINT,
@@ -240,7 +244,8 @@ def test_no_proxy_knows_names_and_domains(exceptions: str) -> None:
 def test_a_proxy_that_catches_metadata_requests(variable: str) -> None:
     proxy = {variable: "http://user:fake-password@proxy.example:3128"}
     (caught,) = told(check_proxies, seen(environ=proxy))
-    assert caught.startswith(f"warning: {variable} would catch metadata requests of other clients")
+    expected = f"warning: Other clients send metadata requests through the proxy in {variable}, "
+    assert caught.startswith(expected)
     (exempt,) = told(check_proxies, seen(environ={**proxy, "no_proxy": "100.100.100.200"}))
     assert exempt.startswith(f"ok: {variable} is set, and NO_PROXY exempts 100.100.100.200.")
     assert "fake-password" not in caught + exempt
@@ -258,18 +263,18 @@ def test_an_https_proxy_catches_nothing() -> None:
 def test_variables_that_beat_a_role(variables: known_places.KeyVariables) -> None:
     environ = dict.fromkeys(variables.names, "fake-secret-canary")
     lines = told(check_key_variables, seen(environ=environ))
-    expected = f"warning: {' and '.join(variables.names)} beat the instance RAM role"
+    expected = f"warning: {' and '.join(variables.names)} take precedence over the instance"
     assert any(line.startswith(expected) for line in lines)
     assert "canary" not in "".join(lines)
     for name in variables.names:  # one alone gives no credentials
         lines = told(check_key_variables, seen(environ={**environ, name: ""}))
-        assert lines == ["ok: No variable gives an SDK other credentials than the instance role's."]
+        assert lines == ["ok: No variable makes an SDK use other credentials than the role's."]
 
 
 def test_an_aws_pair_counts_where_the_endpoint_is_oss() -> None:
     environ = {"AWS_ACCESS_KEY_ID": "fake", "AWS_ENDPOINT_URL_S3": "https://oss-cn.aliyuncs.com"}
     (line,) = told(check_key_variables, seen(environ=environ))
-    assert line.startswith("warning: AWS_ACCESS_KEY_ID is set and AWS_ENDPOINT_URL_S3 points at")
+    assert line.startswith("warning: AWS_ACCESS_KEY_ID is set and AWS_ENDPOINT_URL_S3 points to")
     (line,) = told(check_key_variables, seen(environ={"AWS_ACCESS_KEY_ID": "fake"}))
     assert line.startswith("ok")
 
@@ -301,7 +306,7 @@ def test_pairs_in_files_of_other_programs(tmp_path: Path, file: known_places.Key
     path.write_text(CONTENTS.get(file.path, INI))
     found = diagnose(["--json"], around)
     (line,) = found.findings["leftovers"]
-    assert line.startswith(f"warning: {file.path} holds an AccessKey pair, which is used by ")
+    assert line.startswith(f"warning: {file.path} contains an AccessKey pair. It is read by ")
     assert file.read_by in line
     assert KEY_SECRET not in found.text
     assert KEY_ID not in found.text
@@ -325,7 +330,7 @@ def test_files_without_a_pair(tmp_path: Path, content: str) -> None:
     (around.home / ".aliyun").mkdir()
     (around.home / ".aliyun/config.json").write_bytes(content.encode("latin-1"))
     (line,) = diagnose(["--json"], around).findings["leftovers"]
-    assert line == "ok: No AccessKey pair in the configuration files of other programs."
+    assert line == "ok: No configuration file of another program contains an AccessKey pair."
 
 
 def test_the_file_that_a_variable_names(tmp_path: Path) -> None:
@@ -334,21 +339,21 @@ def test_the_file_that_a_variable_names(tmp_path: Path) -> None:
     around = offline(tmp_path, environ)
     named.write_text(INI)
     (line,) = diagnose(["--json"], around).findings["leftovers"]
-    assert line.startswith("warning: /etc/profiles.ini holds an AccessKey pair")
+    assert line.startswith("warning: /etc/profiles.ini contains an AccessKey pair")
 
 
 def test_a_file_that_cannot_be_read() -> None:
     (line,) = told(
         check_leftovers, seen(leftovers=(Leftover("~/.ossutilconfig", "ossutil", False),))
     )
-    assert line == "note: ~/.ossutilconfig (of ossutil) cannot be read by this user."
+    assert line == "note: ~/.ossutilconfig (read by ossutil) cannot be read by this user."
 
 
 def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     around = offline(tmp_path)
     (around.home / ".ossutilconfig").mkdir()
     (line,) = diagnose(["--json"], around).findings["leftovers"]
-    assert line == "note: ~/.ossutilconfig (of ossutil) cannot be read by this user."
+    assert line == "note: ~/.ossutilconfig (read by ossutil) cannot be read by this user."
 
 
 # Rotation
@@ -361,8 +366,11 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
         (1801, "ok: The service rotates the credentials at about 12:00 UTC, in 1 s."),
         (1800, "ok: The service is about to rotate the credentials."),
         (901, "ok: The service is about to rotate the credentials."),
-        (900, "warning: The credentials end in 15 min, and the service has not rotated them yet"),
-        (30, "warning: The credentials end in 30 s, and the service has not rotated them yet"),
+        (
+            900,
+            "warning: The credentials expire in 15 min, and the service has not rotated them yet",
+        ),
+        (30, "warning: The credentials expire in 30 s, and the service has not rotated them yet"),
     ],
 )
 def test_rotation(life: float, line: str) -> None:
@@ -376,7 +384,7 @@ def test_rotation(life: float, line: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (BucketAnswer("b", 200), "ok: OSS accepted a signed request: listing the bucket b."),
+        (BucketAnswer("b", 200), "ok: OSS accepted a signed request to list the bucket b."),
         (
             BucketAnswer("b", 404, "NoSuchBucket", request_id="ABC123"),
             "failed: OSS accepted the signature, but there is no bucket b. (request id ABC123)",
@@ -384,7 +392,7 @@ def test_rotation(life: float, line: str) -> None:
         (BucketAnswer("b", 403, "AccessDenied"), "warning: OSS accepted the signature, but the"),
         (
             BucketAnswer("b", 403, "AccessDenied", "oss-cn-beijing.aliyuncs.com"),
-            "failed: The bucket b is at another endpoint.",
+            "failed: The bucket b has another endpoint.",
         ),
         (
             BucketAnswer("b", 403, "SignatureDoesNotMatch"),
@@ -401,17 +409,17 @@ def test_rotation(life: float, line: str) -> None:
         ),
         (
             BucketAnswer("b", 403, "RequestTimeTooSkewed"),
-            "failed: OSS refuses the request, as this",
+            "failed: OSS refuses the request because this machine's clock",
         ),
         (
             BucketAnswer("B", 400, "InvalidBucketName"),
-            "failed: OSS says that no bucket can have the",
+            "failed: OSS says that B is not a valid bucket name",
         ),
         (BucketAnswer("b", 403, "UserDisable"), "failed: OSS says that the account is disabled."),
         (BucketAnswer("b", 418, "Teapot"), "failed: OSS answered 418 with Teapot."),
         (BucketAnswer("b", 502), "failed: OSS answered 502 with no error code."),
         (BucketAnswer("b"), "failed: OSS does not answer at that endpoint."),
-        (BucketAnswer("b", problem="why."), "failed: OSS was not asked: why."),
+        (BucketAnswer("b", problem="why."), "failed: No request was sent to OSS: why."),
     ],
 )
 def test_what_oss_said(answer: BucketAnswer, sentence: str) -> None:

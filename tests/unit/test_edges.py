@@ -381,7 +381,7 @@ def test_a_defect_does_not_end_a_poller(
     assert switch.fetch_if_due() == MAX_NAP
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert record.getMessage() == "A poller met an unexpected error. Please report this"
+    assert record.getMessage() == "Unexpected error while polling. Please report this"
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""One signed request to OSS: the I/O of ``--bucket``."""
+"""The signed request to OSS of ``--bucket``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from typing import TYPE_CHECKING
 
 from ecs_role_creds.cli.doctor.observations import BucketAnswer
+from ecs_role_creds.cli.packages import needs
 
 if TYPE_CHECKING:
     from ecs_role_creds import Credentials
 
 TIMEOUT = 10.0
-"""Seconds that OSS may take to accept the connection, and again to answer."""
+"""Seconds for OSS to accept the connection, and again for each read of the response."""
 
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")  # OSS's codes: too poor for a secret
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")  # an error code of OSS; too short for a secret
 _HOST = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 _REQUEST_ID = re.compile(r"[0-9A-Fa-f]{1,64}")
 
@@ -24,19 +25,17 @@ def ask_oss(
     """List one object of a bucket, signed with the role's credentials.
 
     Args:
-        credentials: The role's; ``None``: there are none.
+        credentials: The role's credentials, or ``None`` if there are none.
         bucket: The bucket's name.
-        endpoint: OSS's.
-        region: Signs with V4 for this region; ``None``: with V1.
+        endpoint: The OSS endpoint.
+        region: Sign with V4 for this region; ``None``: sign with V1.
     """
     if credentials is None:
-        return BucketAnswer(bucket, problem="there are no credentials to sign with.")
+        return BucketAnswer(bucket, problem="there are no credentials to sign the request with.")
     try:
         import oss2
-    except ImportError:
-        return BucketAnswer(
-            bucket, problem="oss2 is not installed. Run: pip install 'ecs-role-creds[oss2]'"
-        )
+    except ImportError as error:
+        return BucketAnswer(bucket, problem=needs("--bucket", error, "oss2"))
     auth = oss2.StsAuth(
         credentials.access_key_id,
         credentials.access_key_secret,
@@ -60,11 +59,11 @@ def ask_oss(
     except (oss2.exceptions.ClientError, ValueError, TypeError) as error:
         name = type(error).__name__
         return BucketAnswer(
-            bucket, problem=f"oss2 refuses the bucket's name, the endpoint or the region ({name})."
+            bucket, problem=f"oss2 rejects the bucket name, the endpoint or the region ({name})."
         )
     return BucketAnswer(bucket, result.status, request_id=_only(_REQUEST_ID, result.request_id))
 
 
 def _only(pattern: re.Pattern[str], text: str) -> str:
-    """The text where it is of the expected form, else nothing: an answer may hold anything."""
+    """Return the text if it has the expected form, else nothing: a response may hold anything."""
     return text if pattern.fullmatch(text) else ""

@@ -1,4 +1,4 @@
-"""What OSS's answer to a signed request means, in words: pure."""
+"""What the response of OSS to the signed request means. No I/O."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from ecs_role_creds.cli.output import printable
 _WORDS: dict[str, tuple[str, str]] = {
     "NoSuchBucket": (
         "OSS accepted the signature, but there is no bucket {bucket}.",
-        "Correct --bucket, and check that it is in the account and the region of the endpoint.",
+        "Correct --bucket. Check that the bucket is in this account and in the endpoint's region.",
     ),
     "AccessDenied": (
         "OSS accepted the signature, but the role may not list the bucket {bucket}.",
-        "Grant the role what the application needs, for example oss:ListObjects on "
-        "acs:oss:*:*:{bucket}. If it needs no listing, this is no fault.",
+        "Grant the role the permissions that the application needs, for example oss:ListObjects "
+        "on acs:oss:*:*:{bucket}. If the application does not list objects, ignore this.",
     ),
     "SignatureDoesNotMatch": (
         "OSS computed another signature.",
-        "Check --endpoint and --region, and that no proxy changes requests on their way.",
+        "Check --endpoint and --region, and that no proxy modifies requests.",
     ),
     "InvalidAccessKeyId": (
         "OSS does not know the AccessKey id.",
         "Check that the endpoint belongs to OSS and to the same site (China or international) as "
-        "the instance, and that the metadata service is not a fake one.",
+        "the instance, and that the metadata service is not a fake.",
     ),
     "SecurityTokenExpired": (
         "OSS says that the security token has expired.",
-        "Compare the clocks above, then run doctor again.",
+        "Check the clock (see above), then run doctor again.",
     ),
     "InvalidSecurityToken": (
         "OSS does not accept the security token.",
-        "The role may have been changed a moment ago: run doctor again.",
+        "If the role was changed a moment ago, run doctor again.",
     ),
     "RequestTimeTooSkewed": (
-        "OSS refuses the request, as this machine's clock is more than 15 minutes off.",
+        "OSS refuses the request because this machine's clock is wrong by more than 15 minutes.",
         "Synchronize the clock, for example with chrony.",
     ),
     "InvalidBucketName": (
-        "OSS says that no bucket can have the name {bucket}.",
-        "Pass the bucket's name alone: no oss://, no endpoint, no path.",
+        "OSS says that {bucket} is not a valid bucket name.",
+        "Pass only the bucket name, without oss://, endpoint or path.",
     ),
     "UserDisable": (
         "OSS says that the account is disabled.",
@@ -50,32 +50,32 @@ _WORDS: dict[str, tuple[str, str]] = {
 
 
 def check_bucket(seen: Observations) -> Iterator[Finding]:
-    """What OSS answered, if it was asked."""
+    """The response of OSS, if a request was sent."""
     if seen.bucket is not None:
         yield put_into_words(seen.bucket)
 
 
 def put_into_words(answer: BucketAnswer) -> Finding:
-    """What an answer of OSS means, and what to do about it."""
+    """Return what a response of OSS means, and what to do about it."""
     bucket = printable(answer.bucket)
     request = f" (request id {printable(answer.request_id)})" if answer.request_id else ""
     if answer.problem:
-        return Finding("failed", f"OSS was not asked: {printable(answer.problem)}")
+        return Finding("failed", f"No request was sent to OSS: {printable(answer.problem)}")
     if answer.status is None:
         return Finding(
             "failed",
             "OSS does not answer at that endpoint.",
-            "Check --endpoint, the name resolution, and the way there: an instance in a VPC "
-            "reaches the internal endpoint, and the public one only with a public address.",
+            "Check --endpoint, DNS and the network. An instance in a VPC reaches the internal "
+            "endpoint; it needs a public IP address or a NAT gateway to reach the public one.",
         )
     if answer.right_endpoint:
         return Finding(
             "failed",
-            f"The bucket {bucket} is at another endpoint{request}.",
+            f"The bucket {bucket} has another endpoint{request}.",
             f"Pass --endpoint https://{printable(answer.right_endpoint)}",
         )
     if not answer.code and answer.status < 300:
-        return Finding("ok", f"OSS accepted a signed request: listing the bucket {bucket}.")
+        return Finding("ok", f"OSS accepted a signed request to list the bucket {bucket}.")
     if answer.code in _WORDS:
         reason, advice = _WORDS[answer.code]
         result = "warning" if answer.code == "AccessDenied" else "failed"
@@ -88,5 +88,5 @@ def put_into_words(answer: BucketAnswer) -> Finding:
     return Finding(
         "failed",
         f"OSS answered {answer.status} with {code}{request}.",
-        "Look the code up in the OSS documentation, and check that --endpoint is OSS.",
+        "Look up the code in the OSS documentation. Check that --endpoint is an OSS endpoint.",
     )

@@ -1,7 +1,6 @@
-"""What follows from the observations: pure functions from observations to findings.
+"""The checks of the metadata service and its credentials: pure functions to findings.
 
-Here are the checks of the metadata service and of what it hands out; ``checks_around`` has those of
-everything else.
+``checks_around`` has the checks of everything else.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ _WHO_ANSWERS = (
 
 
 def run_checks(seen: Observations) -> list[tuple[str, Finding]]:
-    """All findings, each with the name of its check."""
+    """Run all checks; returns their findings, each with the name of the check."""
     return [(name, finding) for name, check in CHECKS.items() for finding in check(seen)]
 
 
 def check_address(seen: Observations) -> Iterator[Finding]:
-    """Whether anything answers at the service's address, and how fast."""
+    """Whether the metadata service answers, and how fast."""
     first = next(iter(seen.exchanges), None)
     if first is None or isinstance(seen.settings, CredentialsError):
-        yield Finding("skipped", "The metadata service was not asked.")
+        yield Finding("skipped", "No request was sent to the metadata service.")
         return
     endpoint = seen.settings.endpoint
     if seen.is_reachable:
@@ -54,22 +53,23 @@ def check_address(seen: Observations) -> Iterator[Finding]:
         yield Finding(
             "failed",
             f"{silence} The hardware says that this is an ECS instance.",
-            "Check that no firewall rule or route of the instance blocks 100.100.100.200, and "
-            "that the instance's metadata access is enabled (HttpEndpoint=enabled).",
+            "Check that no firewall rule or route on the instance blocks 100.100.100.200, and that "
+            "metadata access is enabled in the instance's metadata options (HttpEndpoint).",
         )
     elif seen.place.container:
         yield Finding(
             "failed",
             f"{silence} This process runs in a container.",
-            "If the host is an ECS instance: check that the container's network and network "
-            "policies let it reach 100.100.100.200. Anywhere else there is no instance RAM role.",
+            "If the host is an ECS instance, check that the container's network and network "
+            "policies allow connections to 100.100.100.200. On any other host there is no instance "
+            "RAM role.",
         )
     else:
         yield Finding(
             "failed",
-            f"{silence} This is no ECS instance.",
+            f"{silence} This does not look like an ECS instance.",
             "Use other credentials here, for example a profile of the aliyun CLI. For development "
-            "and tests, run: ecs-role-creds fake-metadata",
+            "and tests, run a fake metadata service: ecs-role-creds fake-metadata",
         )
 
 
@@ -77,41 +77,46 @@ def _describe_silence(endpoint: str, exchange: Exchange) -> str:
     if exchange.problem == "timed out":
         return f"Nothing answers at {endpoint} within {exchange.seconds:.1f} s."
     if exchange.problem == "no HTTP":
-        return f"What answers at {endpoint} does not speak HTTP."
+        return f"The response from {endpoint} is not HTTP."
     if exchange.problem == "closed":
-        return f"{endpoint} closes the connection without an answer."
-    reasons = {"refused": "the connection was refused", "unknown host": "the name is not known"}
-    how = reasons.get(exchange.problem or "", "there is no route to it")
+        return f"{endpoint} closes the connection without a response."
+    reasons = {
+        "refused": "the connection was refused",
+        "unknown host": "the host name cannot be resolved",
+    }
+    how = reasons.get(exchange.problem or "", "there is no route to the host")
     return f"Nothing answers at {endpoint}: {how}."
 
 
 def check_hardening_mode(seen: Observations) -> Iterator[Finding]:
-    """Whether the security hardening mode (IMDSv2) is offered."""
+    """Whether the service supports the security hardening mode (IMDSv2)."""
     asked = seen.exchange("session token")
     if asked is None or asked.status is None:
         return
     if asked.status == 200:
-        yield Finding("ok", "The service offers the security hardening mode (IMDSv2).")
+        yield Finding("ok", "The service supports the security hardening mode (IMDSv2).")
     elif asked.status in (404, 405):
         yield Finding(
             "warning",
-            f"The service does not offer the security hardening mode: {asked.status} for a "
-            "session token.",
-            "The library uses the normal mode here. Check the address: the service of Alibaba "
-            "Cloud's public regions offers the hardening mode.",
+            f"The service does not support the security hardening mode: it answered "
+            f"{asked.status} to the request for a session token.",
+            "The library uses the normal mode here. Check the address: in Alibaba Cloud's public "
+            "regions the service supports the hardening mode.",
         )
     elif asked.status == 403:
         yield Finding(
             "warning",
-            "The service refuses a session token (403).",
-            "Either it does not know the security hardening mode, or a proxy forwards the "
-            "requests: the service refuses forwarded ones.",
+            "The service refuses to issue a session token (403).",
+            "Either it does not support the security hardening mode, or the request went through a "
+            "proxy: the service refuses forwarded requests.",
         )
     elif asked.status == 429 or asked.status >= 500:
         yield Finding("failed", *_unavailable(asked.status, "a session token"))
     else:
         yield Finding(
-            "failed", f"The service answered {asked.status} for a session token.", _WHO_ANSWERS
+            "failed",
+            f"The service answered {asked.status} to the request for a session token.",
+            _WHO_ANSWERS,
         )
 
 
@@ -122,27 +127,28 @@ def check_normal_mode(seen: Observations) -> Iterator[Finding]:
     asked = seen.exchange("normal mode")
     token = seen.exchange("session token")
     if asked is None:
-        reason = f"The normal mode was not tried, as {IMDS_V1_DISABLED} rules it out."
+        reason = f"The normal mode was not tried: {IMDS_V1_DISABLED} disables it."
         yield Finding("skipped", reason)
     elif asked.status == 403:
         yield Finding("ok", "The service refuses the normal mode (IMDSv1).")
     elif asked.status == 200 and token is not None and token.status == 200:
         yield Finding(
             "warning",
-            "The service still answers in the normal mode (IMDSv1), so a forged request through "
-            "an application on this instance can read the credentials.",
-            "When no program needs the normal mode: aliyun ecs ModifyInstanceMetadataOptions "
-            "--RegionId REGION --InstanceId INSTANCE --HttpEndpoint enabled --HttpTokens required",
+            "The service still answers in the normal mode (IMDSv1): anyone who can make an "
+            "application on this instance fetch a URL (SSRF) can read the credentials.",
+            "When no program needs the normal mode any more, run: aliyun ecs "
+            "ModifyInstanceMetadataOptions --RegionId REGION --InstanceId INSTANCE --HttpEndpoint "
+            "enabled --HttpTokens required",
         )
     elif asked.status == 200:
         yield Finding("note", "The service answers in the normal mode (IMDSv1).")
     else:
         what = asked.problem or f"status {asked.status}"
-        yield Finding("note", f"A request in the normal mode got no answer of use ({what}).")
+        yield Finding("note", f"A request in the normal mode failed ({what}).")
 
 
 def check_role(seen: Observations) -> Iterator[Finding]:
-    """Whether a role is attached, and whether it is the one that is expected."""
+    """Whether the instance has a role, and whether it is the expected one."""
     asked = seen.exchange("role name")
     if asked is None or isinstance(seen.settings, CredentialsError):
         return
@@ -154,7 +160,7 @@ def check_role(seen: Observations) -> Iterator[Finding]:
         yield Finding(
             "failed",
             f"The role {asked.role_name} is attached, but {source} says {expected}.",
-            f"Correct {source}, or leave it out to use the role that is attached.",
+            f"Correct {source}, or remove it to use the attached role.",
         )
     elif asked.status == 404:
         yield Finding(
@@ -167,7 +173,7 @@ def check_role(seen: Observations) -> Iterator[Finding]:
         yield Finding(
             "failed",
             f"The service refused the request for the role's name ({asked.status}).",
-            "A proxy or a container's network may strip or forward the request. Run this on the "
+            "A proxy or a container's network may change or forward the request. Run doctor on the "
             "instance itself, and check the instance's metadata options.",
         )
     elif asked.status is None:
@@ -175,12 +181,16 @@ def check_role(seen: Observations) -> Iterator[Finding]:
     elif asked.status == 429 or asked.status >= 500:
         yield Finding("failed", *_unavailable(asked.status, "the role's name"))
     else:
-        what = "something else" if asked.status == 200 else str(asked.status)
-        yield Finding("failed", f"The service answered {what} for the role's name.", _WHO_ANSWERS)
+        reason = (
+            "The response to the request for the role's name is not a role name."
+            if asked.status == 200
+            else f"The service answered {asked.status} to the request for the role's name."
+        )
+        yield Finding("failed", reason, _WHO_ANSWERS)
 
 
 def check_credentials(seen: Observations) -> Iterator[Finding]:
-    """Whether the library gets credentials, and how long they live."""
+    """Whether the library gets credentials, and how long they are valid."""
     if isinstance(seen.fetched, CredentialsError):
         yield Finding("failed", printable(str(seen.fetched)))
     elif seen.fetched is not None:
@@ -191,19 +201,19 @@ def check_credentials(seen: Observations) -> Iterator[Finding]:
             f"{seen.fetched.expiration:%Y-%m-%d %H:%M:%S} UTC.",
         )
     else:
-        yield Finding("failed", "They were not fetched: see above.")
+        yield Finding("failed", "No credentials were fetched: see above.")
 
 
 def check_rotation(seen: Observations) -> Iterator[Finding]:
-    """When the service is to rotate the credentials, and whether it is late."""
+    """When the service rotates the credentials, and whether it is late."""
     if not isinstance(seen.fetched, Fetched):
         return
     life = timedelta(seconds=seen.fetched.expires_in)
     if life <= ROTATION_OVERDUE:
         yield Finding(
             "warning",
-            f"The credentials end in {_span(life)}, and the service has not rotated them yet; "
-            "it does so about 30 minutes before.",
+            f"The credentials expire in {_span(life)}, and the service has not rotated them yet. "
+            "It usually does so about 30 minutes before.",
             "Run doctor again in a few minutes. If they are not rotated by then, detach the role "
             "from the instance and attach it again.",
         )
@@ -223,10 +233,10 @@ def check_clock(seen: Observations) -> Iterator[Finding]:
     times = next(filter(None, map(_times_of, seen.exchanges)), None)
     if times is None:
         if seen.is_reachable:
-            yield Finding("note", "The service does not tell its time, so clocks are not compared.")
+            yield Finding("note", "The service sends no Date, so its clock cannot be compared.")
         return
     service, instance = times
-    # The service tells whole seconds: the middle of the second it told is the best guess.
+    # The service sends whole seconds: the middle of that second is the best guess.
     skew = instance - service - timedelta(seconds=0.5)
     how = f"{_span(abs(skew))} {'ahead of' if skew > timedelta(0) else 'behind'} the service's"
     advice = "Synchronize it, for example with chrony and the NTP servers ntp.aliyun.com."
@@ -235,21 +245,21 @@ def check_clock(seen: Observations) -> Iterator[Finding]:
     elif abs(skew) < OSS_SKEW_LIMIT:
         yield Finding(
             "warning",
-            f"The clock is {how}. This library compensates for it; other clients may use "
-            "credentials past their end, or refresh them without need.",
+            f"The clock is {how}. This library uses the service's clock; other clients may use "
+            "expired credentials, or refresh them too often.",
             advice,
         )
     else:
         yield Finding(
             "failed",
-            f"The clock is {how}. OSS refuses requests that are signed more than 15 minutes off "
+            f"The clock is {how}. OSS refuses requests if it is wrong by more than 15 minutes "
             "(RequestTimeTooSkewed).",
             advice,
         )
 
 
 def _times_of(exchange: Exchange) -> tuple[datetime, datetime] | None:
-    """The service's and the instance's time of one answer, where both are known."""
+    """Return the service's and the instance's time of one response, if both are known."""
     if exchange.date is None or exchange.answered_at is None:
         return None
     return exchange.date, exchange.answered_at
@@ -259,16 +269,16 @@ def _unavailable(status: int, wanted: str) -> tuple[str, str]:
     if status == 429:
         return (
             f"The service limits the rate of requests (429 for {wanted}).",
-            "Look for other programs on this instance that ask the service often.",
+            "Check for other processes on the instance that poll the service.",
         )
     return (
         f"The service answered {status} for {wanted}.",
-        "Run doctor again in a minute. If this lasts, open a ticket with Alibaba Cloud.",
+        "Run doctor again in a minute. If this continues, open a ticket with Alibaba Cloud.",
     )
 
 
 def _span(time: timedelta) -> str:
-    """A time span in the two largest units that matter."""
+    """Format a time span in the one or two largest units."""
     seconds = time.total_seconds()
     if seconds < 60:
         return f"{seconds:.0f} s"
@@ -291,4 +301,4 @@ CHECKS: dict[str, Check] = {
     "leftovers": checks_around.check_leftovers,
     "bucket": check_bucket,
 }
-"""Every check by the name it is shown under, in the order of the output."""
+"""All checks by the name that is shown, in the order of the output."""

@@ -1,4 +1,4 @@
-"""The checks of what surrounds the process: pure functions from observations to findings."""
+"""The checks of the environment and of files: pure functions from observations to findings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_PROXY_VARIABLES = ("no_proxy", "NO_PROXY")
 
 
 def check_settings(seen: Observations) -> Iterator[Finding]:
-    """The environment's settings, and what they override."""
+    """The settings in the environment, and what they override."""
     if isinstance(seen.settings, CredentialsError):
         yield Finding("failed", printable(str(seen.settings)))
         return
@@ -38,14 +38,14 @@ def check_settings(seen: Observations) -> Iterator[Finding]:
 
 def _overridden(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
     if environ.get(ENDPOINT):
-        yield f"{ENDPOINT} replaces {DEFAULT_ENDPOINT} with {settings.endpoint}."
+        yield f"{ENDPOINT} sets the endpoint: {settings.endpoint} instead of {DEFAULT_ENDPOINT}."
     if environ.get(ROLE_NAME) and settings.role_name == environ[ROLE_NAME]:
-        yield f"{ROLE_NAME} expects the role {settings.role_name}, whichever is attached."
+        yield f"{ROLE_NAME} requires the role {settings.role_name}."
     elif environ.get(ROLE_NAME):
-        yield f"--role replaces the role that {ROLE_NAME} names."
+        yield f"--role overrides {ROLE_NAME}."
     for variable in (IMDS_V1_DISABLED, IMDS_V1_DISABLED_OLD):
         if environ.get(variable, "").strip().lower() == "true":
-            yield f"{variable} rules out the normal mode (IMDSv1)."
+            yield f"{variable} disables the normal mode (IMDSv1)."
     if environ.get(DISABLED):
         yield f"{DISABLED} is false, which is the default."
 
@@ -56,7 +56,7 @@ def check_place(seen: Observations) -> Iterator[Finding]:
     if place.is_wsl:
         yield Finding(
             "note",
-            "This is the Windows Subsystem for Linux. It has an instance RAM role only if the "
+            "This is the Windows Subsystem for Linux. There is an instance RAM role only if the "
             "Windows machine is an ECS instance.",
         )
     if place.container:
@@ -68,31 +68,31 @@ def check_place(seen: Observations) -> Iterator[Finding]:
 
 
 def check_proxies(seen: Observations) -> Iterator[Finding]:
-    """Whether a proxy in the environment would get other clients' metadata requests."""
+    """Whether other clients would send metadata requests through a proxy."""
     endpoint = DEFAULT_ENDPOINT if isinstance(seen.settings, CredentialsError) else ""
     endpoint = endpoint or seen.settings.endpoint  # type: ignore[union-attr]
     host = urlsplit(endpoint).hostname or ""
     proxies = [name for name in PROXY_VARIABLES if seen.environ.get(name)]
     exceptions = ",".join(seen.environ.get(name, "") for name in NO_PROXY_VARIABLES)
     if not proxies:
-        yield Finding("ok", "No proxy in the environment catches metadata requests.")
+        yield Finding("ok", "No proxy variable affects metadata requests.")
     elif is_exempt(host, exceptions):
         yield Finding(
             "ok",
-            f"{proxies[0]} is set, and NO_PROXY exempts {host}. alibabacloud-credentials for "
-            "Python ignores NO_PROXY all the same.",
+            f"{proxies[0]} is set, and NO_PROXY exempts {host}. But alibabacloud-credentials for "
+            "Python ignores NO_PROXY.",
         )
     else:
         yield Finding(
             "warning",
-            f"{' and '.join(proxies)} would catch metadata requests of other clients: the role's "
-            "credentials would pass through the proxy, in plain text. This library uses no proxy.",
+            f"Other clients send metadata requests through the proxy in {' and '.join(proxies)}, "
+            "which can then read the role's credentials. This library uses no proxy.",
             f"Add {host} to NO_PROXY.",
         )
 
 
 def is_exempt(host: str, exceptions: str) -> bool:
-    """Whether a ``NO_PROXY`` value exempts a host: by name, domain, address, network or ``*``."""
+    """Whether a ``NO_PROXY`` value covers a host: by name, domain, address, network or ``*``."""
     for exception in filter(None, (part.strip() for part in exceptions.split(","))):
         name = exception.lstrip("*").lstrip(".").partition(":")[0].lower()
         if exception == "*" or host == name or host.endswith(f".{name}"):
@@ -106,17 +106,17 @@ def is_exempt(host: str, exceptions: str) -> bool:
 
 
 def check_key_variables(seen: Observations) -> Iterator[Finding]:
-    """Variables with which some SDK uses other credentials than the instance RAM role's."""
+    """Variables that make some SDK use other credentials than the instance RAM role's."""
     found = False
     for variables in KEY_VARIABLES:
         if all(seen.environ.get(name) for name in variables.names):
             found = True
             yield Finding(
                 "warning",
-                f"{' and '.join(variables.names)} beat the instance RAM role in "
+                f"{' and '.join(variables.names)} take precedence over the instance RAM role in "
                 f"{variables.read_by}. This library ignores them.",
-                "Unset them where the instance RAM role is meant, and delete the AccessKey pair "
-                "in the RAM console once nothing uses it.",
+                "Unset them for programs that should use the instance RAM role. Delete the "
+                "AccessKey pair in the RAM console once nothing uses it.",
             )
     endpoint = next(
         (name for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
@@ -126,25 +126,25 @@ def check_key_variables(seen: Observations) -> Iterator[Finding]:
         found = True
         yield Finding(
             "warning",
-            f"AWS_ACCESS_KEY_ID is set and {endpoint} points at OSS: S3 tools use that pair.",
-            "Give S3 tools the role's credentials instead.",
+            f"AWS_ACCESS_KEY_ID is set and {endpoint} points to OSS: S3 tools use that pair.",
+            "Pass the role's credentials to S3 tools instead, with: ecs-role-creds exec --aws",
         )
     if not found:
-        yield Finding("ok", "No variable gives an SDK other credentials than the instance role's.")
+        yield Finding("ok", "No variable makes an SDK use other credentials than the role's.")
 
 
 def check_leftovers(seen: Observations) -> Iterator[Finding]:
-    """Files of other programs that hold an AccessKey pair."""
+    """Configuration files of other programs that contain an AccessKey pair."""
     for file in seen.leftovers:
         path = printable(file.path)
         if file.is_readable:
             yield Finding(
                 "warning",
-                f"{path} holds an AccessKey pair, which is used by {file.read_by}.",
-                "Have the program use the instance RAM role, then delete the pair in the RAM "
-                "console and from the file.",
+                f"{path} contains an AccessKey pair. It is read by {file.read_by}.",
+                "Configure the program to use the instance RAM role, then delete the pair in the "
+                "RAM console and remove it from the file.",
             )
         else:
-            yield Finding("note", f"{path} (of {file.read_by}) cannot be read by this user.")
+            yield Finding("note", f"{path} (read by {file.read_by}) cannot be read by this user.")
     if not seen.leftovers:
-        yield Finding("ok", "No AccessKey pair in the configuration files of other programs.")
+        yield Finding("ok", "No configuration file of another program contains an AccessKey pair.")

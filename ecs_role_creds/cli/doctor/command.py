@@ -1,4 +1,4 @@
-"""The command: arguments, output and exit status."""
+"""Arguments, output and exit status of ``doctor``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ecs_role_creds.cli.output import Color, Paint, wants_color
+from ecs_role_creds.cli.provider_options import tell
 
 if TYPE_CHECKING:
     from ecs_role_creds.cli.doctor.observations import Finding
@@ -24,12 +25,13 @@ _PACKAGES = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Find out whether this process can get the instance RAM role's credentials, and if not, "
-        "why, and what to do. Also looks for what makes other SDKs use other credentials: "
-        "variables, proxies, and AccessKey pairs in configuration files.\n\n"
+        "Find out whether a process here can fetch the instance RAM role's credentials, and if "
+        "not, why and what to do. Also checks for what makes other SDKs use other credentials: "
+        "environment variables, proxies, and AccessKey pairs in configuration files.\n\n"
         "Sends a few requests to the metadata service, one of them in the normal mode (IMDSv1) "
-        "unless ALIBABA_CLOUD_IMDSV1_DISABLED is true. Shows no secret. The exit status is 0 if "
-        "the credentials can be fetched, else 1."
+        "unless ALIBABA_CLOUD_IMDSV1_DISABLED is true. Prints no secret. Exit status: 0 if the "
+        "credentials can be fetched, 1 if not, 2 for wrong arguments or if the report cannot be "
+        "written."
     )
     parser.epilog = (
         "Examples:\n"
@@ -39,15 +41,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "  $ ecs-role-creds doctor --report report.json    # to attach to a bug report\n"
     )
     parser.add_argument("--role", help="the RAM role that the instance must have (default: any)")
-    parser.add_argument("--bucket", help="send OSS a signed request: list this bucket")
-    parser.add_argument("--endpoint", help="OSS's, such as https://oss-cn-hangzhou.aliyuncs.com")
-    parser.add_argument("--region", help="such as cn-hangzhou: sign with V4 (default: with V1)")
+    parser.add_argument(
+        "--bucket",
+        help="send a signed request to OSS that lists this bucket; needs: pip install "
+        "'ecs-role-creds[oss2]'",
+    )
+    parser.add_argument(
+        "--endpoint", help="the OSS endpoint, such as https://oss-cn-hangzhou.aliyuncs.com"
+    )
+    parser.add_argument(
+        "--region", help="the region, such as cn-hangzhou: sign with V4 (default: with V1)"
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument(
         "--report",
         type=Path,
         metavar="FILE",
-        help="write what a maintainer needs to this file, without secrets and account numbers",
+        help="write a report for a maintainer to this file, without secrets and account numbers",
     )
     parser.set_defaults(run=lambda arguments: run(arguments, parser))
 
@@ -58,16 +68,16 @@ def run(
     around: Surroundings | None = None,
     out: TextIO | None = None,
 ) -> int:
-    """Look, judge and tell; returns the exit status."""
+    """Observe, run the checks and print the findings; returns the exit status."""
     from ecs_role_creds.cli.doctor.bucket import ask_oss
     from ecs_role_creds.cli.doctor.checks import run_checks
     from ecs_role_creds.cli.doctor.observations import Fetched
     from ecs_role_creds.cli.doctor.observe import Surroundings, observe
 
     if bool(arguments.bucket) != bool(arguments.endpoint):
-        parser.error("--bucket and --endpoint go together")
+        parser.error("pass --bucket and --endpoint together, or neither")
     if arguments.region and not arguments.bucket:
-        parser.error("--region is for --bucket and --endpoint")
+        parser.error("--region needs --bucket and --endpoint")
     around = Surroundings(os.environ, Path.home()) if around is None else around
     stream: TextIO = sys.stdout if out is None else out
     seen, credentials = observe(around, arguments.role)
@@ -87,11 +97,13 @@ def run(
         try:
             _write_json(arguments.report, report)
         except OSError as error:
-            print(f"ecs-role-creds doctor: cannot write the report: {error}", file=sys.stderr)
+            tell(
+                "doctor",
+                f"cannot write the report to {arguments.report}: {error.strerror}. Name a file in "
+                "a folder that exists and that this user can write to.",
+            )
             return 2
-        print(
-            f"Report written to {arguments.report}. Read it before you pass it on.", file=sys.stderr
-        )
+        tell("doctor", f"report written to {arguments.report}. Read it before you share it.")
     return 0 if is_well else 1
 
 
@@ -128,7 +140,7 @@ def _print_findings(
 
 
 def _wrap(finding: Finding, width: int) -> list[str]:
-    """The reason, and the advice after an arrow; no word is broken, as it may be a command."""
+    """Wrap the reason, and the advice after an arrow. No word is broken: it may be a command."""
     import textwrap
 
     wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)

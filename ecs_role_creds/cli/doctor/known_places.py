@@ -1,7 +1,7 @@
-"""Where other programs take AccessKey pairs from: variables and files, with who reads them.
+"""Variables and files from which other programs read AccessKey pairs.
 
-Gathered from the documentation and sources of the tools named. A row is all that it takes to have
-doctor look at one more place.
+From the documentation and source code of these programs. To have doctor look at one more place, add
+a row.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 
 class KeyVariables(NamedTuple):
-    """Environment variables that together give a program its credentials.
+    """Environment variables that together hold a program's credentials.
 
     Attributes:
-        names: The variables; all have to be set.
-        read_by: The programs that use them before an instance RAM role.
+        names: The variables. All must be set.
+        read_by: The programs that prefer them to the instance RAM role.
     """
 
     names: tuple[str, ...]
@@ -22,7 +22,7 @@ class KeyVariables(NamedTuple):
 
 
 class KeyFile(NamedTuple):
-    """A file that a program keeps an AccessKey pair in.
+    """A file that may contain a program's AccessKey pair.
 
     Attributes:
         path: The file; ``~/`` is the home directory.
@@ -63,7 +63,7 @@ KEY_VARIABLES = (
 )  # fmt: skip
 
 CREDENTIALS_FILE = "ALIBABA_CLOUD_CREDENTIALS_FILE"
-"""The variable that names a profile file to alibabacloud-credentials."""
+"""The variable with the path of a profile file for alibabacloud-credentials."""
 
 KEY_FILES = (
     KeyFile("~/.aliyun/config.json", "the aliyun CLI and alibabacloud-credentials"),

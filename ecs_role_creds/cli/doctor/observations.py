@@ -1,7 +1,7 @@
-"""What doctor has seen, and what it concludes. Data only, without secrets.
+"""What doctor observed, and its findings. Data only, without secrets.
 
-The one exception is the environment: checks read names from it, and show values only of variables
-that cannot hold a secret.
+The one exception is the environment: checks use the names, and print values only of variables that
+cannot hold a secret.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ Result = Literal["ok", "note", "warning", "failed", "skipped"]
 
 
 class Exchange(NamedTuple):
-    """One request to the metadata service and what came back.
+    """One request to the metadata service and its response.
 
     Attributes:
-        purpose: What was asked for; ``normal mode``: anything, without a session token.
+        purpose: What was requested; ``normal mode``: any value, without a session token.
         method: ``GET`` or ``PUT``.
         path: With ``ROLE`` in place of the role's name.
-        seconds: From the request to the end of the answer, or to the failure.
-        status: The HTTP status; ``None`` without an answer.
-        problem: Why there was none.
-        header_names: The names of the answer's headers, sorted.
-        shape: What the body looks like: see :func:`~.observe.describe_body`.
+        seconds: From the request to the end of the response, or to the failure.
+        status: The HTTP status; ``None`` without a response.
+        problem: Why there was no response.
+        header_names: The names of the response headers, sorted.
+        shape: What the body looks like; see :func:`~.observe.describe_body`.
         date: The service's time, from its ``Date`` header.
-        answered_at: The instance's time when the answer had come.
-        role_name: What was answered where a role name was asked for, if it can be one.
+        answered_at: The instance's time when the response had arrived.
+        role_name: The role name in the response, if it is a valid one.
     """
 
     purpose: Purpose
@@ -52,8 +52,8 @@ class Fetched(NamedTuple):
     """The credentials that the library fetched, without the credentials.
 
     Attributes:
-        role_name: Their role, where it is known.
-        expiration: Their end, by the service's clock.
+        role_name: Their role, if it is known.
+        expiration: When they expire, by the service's clock.
         expires_in: Seconds until then.
     """
 
@@ -63,7 +63,7 @@ class Fetched(NamedTuple):
 
 
 class Leftover(NamedTuple):
-    """A file outside the source tree that holds an AccessKey pair, or cannot be read.
+    """A configuration file that contains an AccessKey pair, or cannot be read.
 
     Attributes:
         path: The file, with ``~`` for the home directory.
@@ -80,9 +80,9 @@ class Place(NamedTuple):
     """Where this process runs.
 
     Attributes:
-        container: The kind of container, such as ``Docker``; ``None``: in none.
+        container: The kind of container, such as ``Docker``; ``None``: not in a container.
         is_wsl: Whether it is the Windows Subsystem for Linux.
-        is_ecs_hardware: Whether the machine's firmware says it is an ECS instance; ``None`` where
+        is_ecs_hardware: Whether the firmware says that the machine is an ECS instance; ``None`` if
             the firmware cannot be read.
     """
 
@@ -92,15 +92,15 @@ class Place(NamedTuple):
 
 
 class BucketAnswer(NamedTuple):
-    """What OSS answered to a signed request.
+    """The response of OSS to a signed request.
 
     Attributes:
-        bucket: The bucket that was asked for.
-        status: The HTTP status; ``None`` without an answer.
-        code: OSS's error code; empty where it accepted the request.
-        right_endpoint: Where OSS says that the bucket is.
-        request_id: OSS's id of the request.
-        problem: Why there was no request or no answer.
+        bucket: The bucket in the request.
+        status: The HTTP status; ``None`` without a response.
+        code: The error code of OSS; empty if it accepted the request.
+        right_endpoint: The endpoint of the bucket, according to OSS.
+        request_id: The request id of OSS.
+        problem: Why no request was sent.
     """
 
     bucket: str
@@ -112,16 +112,16 @@ class BucketAnswer(NamedTuple):
 
 
 class Observations(NamedTuple):
-    """All that the checks judge.
+    """Everything that the checks use.
 
     Attributes:
         environ: The environment.
-        settings: The library's settings, or why there are none.
+        settings: The library's settings, or the error of an invalid one.
         place: Where this process runs.
         exchanges: The requests to the metadata service, in order.
-        fetched: The credentials, or why there are none; ``None``: they were not asked for.
+        fetched: The credentials, or the error; ``None`` if no fetch was tried.
         leftovers: Files with AccessKey pairs.
-        bucket: What OSS answered; ``None``: it was not asked.
+        bucket: The response of OSS; ``None`` if no request was sent.
     """
 
     environ: Mapping[str, str]
@@ -133,12 +133,12 @@ class Observations(NamedTuple):
     bucket: BucketAnswer | None = None
 
     def exchange(self, purpose: Purpose) -> Exchange | None:
-        """The request that was made for a purpose, if it was made."""
+        """Return the request for a purpose, if it was sent."""
         return next((one for one in self.exchanges if one.purpose == purpose), None)
 
     @property
     def is_reachable(self) -> bool:
-        """Whether the metadata service gave an answer, of whatever kind."""
+        """Whether the metadata service sent any response."""
         return any(one.status is not None for one in self.exchanges)
 
 
@@ -146,9 +146,10 @@ class Finding(NamedTuple):
     """What a check found.
 
     Attributes:
-        result: ``failed``: no credentials, or requests are refused; ``warning``: at risk.
-        reason: What is so, in a sentence.
-        advice: What to do about it; empty where there is nothing to do.
+        result: ``failed``: no credentials, or requests are refused; ``warning``: it works, but
+            something is at risk.
+        reason: What was found, in a sentence.
+        advice: What to do about it; empty if there is nothing to do.
     """
 
     result: Result

@@ -1,6 +1,6 @@
-"""Looks at everything that doctor judges. All I/O is here, in ``probe`` and in ``bucket``.
+"""Gathers the observations. All I/O of doctor is here, in ``probe`` and in ``bucket``.
 
-Nothing secret is kept: of an answer, its shape; of a file, whether it holds an AccessKey pair.
+Nothing secret is kept: only the shape of a response, and whether a file contains an AccessKey pair.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from ecs_role_creds.scan.patterns import find_keys
 from ecs_role_creds.settings import Settings
 
 NETWORK_SECONDS = 2.5
-"""Off the cloud, doctor is to end within 3 seconds."""
+"""Off the cloud, doctor must end within 3 seconds."""
 
 MAX_FILE = 256 * 1024
-ECS_PRODUCT = "Alibaba Cloud ECS"  # as cloud-init tells these instances
+ECS_PRODUCT = "Alibaba Cloud ECS"  # what cloud-init looks for, too
 
 Fetch = Callable[[Settings, float], Credentials]
-"""Fetches credentials within so many seconds, as the library does."""
+"""Fetches credentials with the given settings, within that many seconds."""
 
 
 def fetch_for_real(settings: Settings, timeout: float) -> Credentials:
-    """The library's own way to the credentials, without its cache."""
+    """Fetch credentials as the library does, but without its cache."""
     client = MetadataClient(settings, clock=time.monotonic)
     return client.fetch(time.monotonic() + timeout)
 
@@ -50,12 +50,12 @@ class Surroundings:
     Attributes:
         environ: The environment.
         home: The home directory.
-        root: The directory that stands for ``/``.
+        root: The directory to use as ``/``.
         send: Sends one request.
         fetch: Fetches credentials.
         clock: Reads seconds, for time limits.
         wall_clock: The instance's time of day.
-        network_seconds: How long all requests to the metadata service may take together.
+        network_seconds: The time limit for all requests to the metadata service together.
     """
 
     environ: Mapping[str, str]
@@ -71,14 +71,14 @@ class Surroundings:
 def observe(
     around: Surroundings, role_name: str | None = None
 ) -> tuple[Observations, Credentials | None]:
-    """Look at everything but OSS.
+    """Observe everything except OSS.
 
     Args:
         around: Where to look.
-        role_name: The role the instance is expected to have; the environment's by default.
+        role_name: The role that the instance must have (default: from the environment).
 
     Returns:
-        What was seen, and the credentials, if they can be fetched, for a request to OSS.
+        The observations, and the credentials for the request to OSS, if they could be fetched.
     """
     settings: Settings | CredentialsError
     exchanges: tuple[Exchange, ...] = ()
@@ -113,7 +113,7 @@ def observe(
 
 
 def look_at_place(root: Path, environ: Mapping[str, str]) -> Place:
-    """Where this process runs: in a container, in WSL, on an ECS instance."""
+    """Find out whether this process runs in a container, in WSL or on an ECS instance."""
     cgroup = _read(root / "proc/1/cgroup") or ""
     container = None
     if environ.get("KUBERNETES_SERVICE_HOST"):
@@ -134,7 +134,7 @@ def look_at_place(root: Path, environ: Mapping[str, str]) -> Place:
 
 
 def find_leftovers(around: Surroundings) -> Iterator[Leftover]:
-    """The files of other programs that hold an AccessKey pair."""
+    """Find configuration files of other programs that contain an AccessKey pair."""
     files = list(known_places.KEY_FILES)
     if named := around.environ.get(known_places.CREDENTIALS_FILE):
         read_by = f"alibabacloud-credentials ({known_places.CREDENTIALS_FILE})"
@@ -159,7 +159,7 @@ def _locate(path: str, around: Surroundings) -> Path:
 
 
 def holds_keys(text: str) -> bool:
-    """Whether a configuration file holds a part of an AccessKey pair."""
+    """Whether the text of a file contains a part of an AccessKey pair."""
     lines = text.splitlines()
     return any(
         any(find_keys(line, lines[:number], lines[number + 1 :]))

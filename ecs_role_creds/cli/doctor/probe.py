@@ -1,4 +1,4 @@
-"""Asks the metadata service one request at a time, and notes what each answer looks like."""
+"""Sends requests to the metadata service, and records what each response looks like."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ecs_role_creds.transport import Answer
 
 NORMAL_MODE_PATH = "/latest/meta-data/instance-id"
-"""What is asked for without a session token: nothing that has to do with credentials."""
+"""The path of the request without a session token. It has nothing to do with credentials."""
 
 Send = Callable[[str, str, Mapping[str, str], float], "Answer"]
-"""Sends a request (method, URL, headers, time limit in seconds) and returns the answer."""
+"""Sends a request (method, URL, headers, time limit in seconds) and returns the response."""
 
 
 def send_for_real(method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
-    """One request, on a connection of its own."""
+    """Send one request on a connection of its own."""
     from ecs_role_creds.transport import Transport
 
     transport = Transport()
@@ -39,14 +39,14 @@ class _Reply(NamedTuple):
 
 
 class Prober:
-    """Asks the metadata service one thing after another.
+    """Sends requests to the metadata service, one after another.
 
     Args:
-        settings: Which service, which role, which modes.
+        settings: The endpoint, the role and the allowed modes.
         send: Sends one request.
         clock: Reads seconds.
         wall_clock: The instance's time of day.
-        until: The clock's reading by which all has to be done.
+        until: The reading of ``clock`` at which all requests must be done.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Prober:
         self._until = until
 
     def probe(self) -> Iterator[Exchange]:
-        """Make the requests; none after the first without an answer, nor in a mode ruled out."""
+        """Send the requests. Stops at the first without a response; skips a disabled mode."""
         ttl = {TTL_HEADER: str(min(60, self._settings.session_token_ttl))}
         reply = self._ask("session token", "PUT", TOKEN_PATH, ttl)
         yield reply.exchange
@@ -111,19 +111,19 @@ class Prober:
 
 
 def printable_names(headers: Mapping[str, str]) -> Iterator[str]:
-    """The headers' names that are names: an answer may have anything in their place."""
+    """Return the header names that look like names: a response may contain anything."""
     return (name for name in headers if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,39}", name))
 
 
 def name_problem(error: Exception) -> Problem:
-    """Why a request got no answer, in one of a few words."""
+    """Classify why a request got no response."""
     from ecs_role_creds.transport import (
         ConnectionDroppedError,
         ExchangeTimeoutError,
         NotHttpError,
     )
 
-    # By name first: urllib3 counts every failure to connect among the time-outs.
+    # By name first: urllib3 counts every failure to connect as a timeout.
     by_name: dict[str, Problem] = {
         "ConnectionRefusedError": "refused",
         "gaierror": "unknown host",
@@ -141,10 +141,10 @@ def name_problem(error: Exception) -> Problem:
 
 
 def describe_body(body: bytes, is_oversized: bool = False) -> str:
-    """What an answer's body looks like, without quoting any of it.
+    """Describe a response body without quoting it.
 
-    Only names and values that the service documents and that cannot be secret are shown: the keys
-    of a role document, its times, and the ``Code`` ``Success``.
+    Only documented names and values that cannot be secret are shown: the keys of a role document,
+    its times, and the ``Code`` ``Success``.
     """
     if is_oversized:
         return "more than 64 KiB"

@@ -1,4 +1,4 @@
-"""What a maintainer needs to see, without secrets and account numbers: pure."""
+"""The report for a maintainer, without secrets and account numbers. No I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECRET_VARIABLE = re.compile(
 )
 _ACCOUNT_NUMBER = re.compile(r"(?<!\d)\d{15,17}(?!\d)")
 _ACCESS_KEY_ID = re.compile(r"(?:LTAI|STS\.)[A-Za-z0-9]{4,}")
-# Rather one too many: letters of both cases and digits mixed, as only machines write.
+# Letters of both cases mixed with digits. Better to redact one word too many.
 _LONG_TOKEN = re.compile(
     r"(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[A-Z])(?=[A-Za-z0-9+/_-]*[0-9])"
     r"[A-Za-z0-9+/_-]{24,}={0,2}"
@@ -37,12 +37,12 @@ def build_report(
     versions: Mapping[str, str],
     written_at: datetime,
 ) -> dict[str, Any]:
-    """The report as JSON's types, redacted.
+    """Build the report from JSON types, redacted.
 
     Args:
-        seen: What doctor has seen.
-        findings: Its conclusions, each with the name of the check.
-        versions: Of Python, the system, the library and the packages around it.
+        seen: The observations.
+        findings: The findings, each with the name of the check.
+        versions: The versions of Python, the system, the library and related packages.
         written_at: The instance's time of day.
     """
     report = {
@@ -64,12 +64,12 @@ def build_report(
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text without secrets and account numbers.
+    """Remove secrets, account numbers and instance ids from a text.
 
     Args:
         text: Any text.
-        secrets: What must not stay in it. AccessKey ids, long random tokens, account numbers and
-            instance ids are recognized without being named here.
+        secrets: Values to remove. AccessKey ids, long random tokens, account numbers and instance
+            ids are removed in any case.
     """
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "(secret)")
@@ -80,7 +80,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def secrets_of(environ: Mapping[str, str]) -> set[str]:
-    """The values of the environment that are, or may hold, secrets."""
+    """Return the values in the environment that are, or may contain, secrets."""
     named = {name for variables in KEY_VARIABLES for name in variables.names}
     return {
         value

@@ -88,7 +88,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--as-instance",
         action="store_true",
-        help="use the credentials of the role of the instance that this runs on",
+        help="use the RAM role of the instance that this command runs on (default: the default "
+        "credentials chain of alibabacloud-credentials)",
     )
     group.add_argument("--ram-endpoint", metavar="URL", help="another endpoint of RAM")
     group.add_argument("--ecs-endpoint", metavar="URL", help="another endpoint of ECS")
@@ -136,15 +137,15 @@ def _declare_instances(parser: argparse.ArgumentParser) -> None:
 def _declare_bucket(parser: argparse.ArgumentParser, is_required: bool) -> None:
     parser.add_argument("--bucket", required=is_required, help="the OSS bucket")
     parser.add_argument(
-        "--prefix", default="", help="only objects whose names begin with this, such as photos/"
+        "--prefix", default="", help="only objects whose names start with this, such as photos/"
     )
 
 
 def _declare_access(parser: argparse.ArgumentParser) -> None:
     for access, does in (
-        ("read", "get objects"),
-        ("list", "list the objects' names"),
-        ("write", "put objects"),
+        ("read", "allow to download objects"),
+        ("list", "allow to list objects"),
+        ("write", "allow to upload objects"),
     ):
         parser.add_argument(
             f"--{access}", dest="access", action="append_const", const=access, help=does
@@ -329,7 +330,7 @@ PLANNED = {
         ),
     ),
     "teardown": Planned(
-        "undo what setup did, and nothing else",
+        "undo setup: detach and delete the role, and delete the policies that setup created",
         "teardown example-role",
         _declare_teardown,
         lambda manager, one: manager.plan_teardown(one.name, one.instances),

@@ -23,19 +23,19 @@ from ecs_role_creds.roles import (
 )
 
 MOST_SHOWN = 10
-"""More instances than this are not listed one by one."""
+"""Longer lists are cut after this many entries."""
 
 _INDENT = " " * 7
 
 
 def describe_plan(plan: Plan) -> str:
-    """The plan for people."""
+    """Return the plan as text."""
     return "\n".join(_plan_lines(plan))
 
 
 def _plan_lines(plan: Plan) -> Iterator[str]:
     if plan.is_unchanged and not plan.kept:
-        yield "unchanged: " + (_some(plan.unchanged) or "there is nothing to do")
+        yield "unchanged: " + (_some(plan.unchanged) or "nothing to do")
         return
     if plan.steps:
         yield "Plan (blocked, see below):" if plan.is_blocked else "Plan:"
@@ -53,11 +53,11 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield "cannot be changed:"
         yield failure_table(plan.failures)
     if not plan.steps and not plan.is_blocked and not plan.failures:
-        yield "There is nothing to do."
+        yield "Nothing to do."
 
 
 def describe_outcome(outcome: Outcome) -> str:
-    """The outcome for people."""
+    """Return the outcome as text."""
     lines = [f"done: {printable(one)}" for one in outcome.done]
     lines += [f"skipped because an earlier step failed: {one}" for one in outcome.skipped]
     failed = [one for one in outcome.failures if one.subject.startswith("i-")]
@@ -72,13 +72,13 @@ def describe_outcome(outcome: Outcome) -> str:
 
 
 def failure_table(failures: Sequence[Failure]) -> str:
-    """What failed, as a table."""
+    """Return failures as a table."""
     rows = [(one.subject, one.code, printable(one.message)) for one in failures]
-    return table(rows, ("WHAT", "CODE", "WHY, AND WHAT TO DO"))
+    return table(rows, ("WHAT", "CODE", "REASON AND WHAT TO DO"))
 
 
 def describe_role(role: Role, policies: Sequence[Policy], holders: Sequence[str]) -> str:
-    """A role with its policies and instances."""
+    """Return a role with its policies and instances as text."""
     lines = [f"role {role.name}  {printable(role.arn)}".rstrip()]
     if role.description:
         lines.append(f"description: {printable(role.description)}")
@@ -90,12 +90,12 @@ def describe_role(role: Role, policies: Sequence[Policy], holders: Sequence[str]
 
 
 def describe_instances(instances: Mapping[str, Instance], missing: Sequence[str]) -> str:
-    """Instances with their roles."""
+    """Return instances with their roles as a table."""
     rows = [
         (
             one.instance_id,
             one.role or "-",
-            "VPC" if one.is_in_vpc else "classic: can have no role",
+            "VPC" if one.is_in_vpc else "classic (no role possible)",
             "hardening only" if one.is_hardened else "both modes",
         )
         for one in instances.values()
@@ -105,13 +105,13 @@ def describe_instances(instances: Mapping[str, Instance], missing: Sequence[str]
 
 
 def describe_roles(roles: Sequence[Role]) -> str:
-    """Roles, one a line."""
+    """Return roles as a table."""
     rows = [(one.name, printable(one.description)) for one in roles]
     return table(rows, ("ROLE", "DESCRIPTION"))
 
 
 def plan_as_json(plan: Plan, outcome: Outcome | None) -> dict[str, Any]:
-    """A plan, and what came of it, as JSON's types."""
+    """Return a plan and its outcome as JSON types."""
     shown: dict[str, Any] = {
         "steps": [_step_as_json(step) for step in plan.steps],
         "unchanged": list(plan.unchanged),
@@ -143,7 +143,7 @@ def plan_as_json(plan: Plan, outcome: Outcome | None) -> dict[str, Any]:
 
 
 def role_as_json(role: Role, policies: Sequence[Policy], holders: Sequence[str]) -> dict[str, Any]:
-    """A role as JSON's types."""
+    """Return a role as JSON types."""
     return {
         "name": role.name,
         "arn": role.arn,
@@ -157,7 +157,7 @@ def role_as_json(role: Role, policies: Sequence[Policy], holders: Sequence[str])
 
 
 def instance_as_json(one: Instance) -> dict[str, Any]:
-    """An instance as JSON's types."""
+    """Return an instance as JSON types."""
     return {
         "instance_id": one.instance_id,
         "role": one.role,
@@ -167,10 +167,10 @@ def instance_as_json(one: Instance) -> dict[str, Any]:
 
 
 class ProgressLine:
-    """Shows how far a step for many instances is.
+    """Shows the progress of a step for many instances.
 
     Args:
-        stream: Where; one line that changes on a terminal, else a line every 100 instances.
+        stream: A terminal gets one line that is updated, anything else a line per 100 instances.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -178,7 +178,7 @@ class ProgressLine:
         self._is_open = False
 
     def show(self, news: Progress) -> None:
-        """Show news; of steps for few instances, nothing."""
+        """Show the progress. Steps for few instances show nothing."""
         if news.total <= MOST_SHOWN:
             return
         text = f"{news.step.api}: {news.done} of {news.total} instances"
@@ -191,7 +191,7 @@ class ProgressLine:
             print(text, file=self._stream, flush=True)
 
     def end(self) -> None:
-        """End the line, if one has been begun."""
+        """End the line, if one was started."""
         if self._is_open:
             print(file=self._stream)
             self._is_open = False
@@ -220,7 +220,7 @@ def _some(items: Sequence[str]) -> str:
 
 
 def _json(document: Mapping[str, Any]) -> str:
-    """A document, with a line for each statement."""
+    """Format a document with one line for each statement."""
     shown = {key: value for key, value in document.items() if key != "Statement"}
     statements = document.get("Statement")
     lines = [json.dumps(one) for one in (statements if isinstance(statements, list) else [])]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ecs_role_creds.cli.output import printable
+from ecs_role_creds.cli.provider_options import tell
 from ecs_role_creds.cli.role import printing
 from ecs_role_creds.roles import (
     CallError,
@@ -104,7 +105,8 @@ def read_document(path: str, role: str) -> tuple[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--policy-document: cannot read {path}: {error}") from None
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"--policy-document: cannot read {path}: {reason}") from None
     name = re.sub(r"[^A-Za-z0-9]+", "-", f"{role}-{Path(path).stem}").strip("-")
     return name[:128], parse_document(text, path)
 
@@ -112,7 +114,7 @@ def read_document(path: str, role: str) -> tuple[str, Any]:
 def _show_role(manager: RoleManager, name: str, as_json: bool) -> int:
     found = manager.show_role(name)
     if found is None:
-        print(f"ecs-role-creds role: role {name} does not exist; use `role list`", file=sys.stderr)
+        tell("role", f"role {name} does not exist; use `role list`")
         return 1
     if as_json:
         print(json.dumps(printing.role_as_json(*found), indent=2))
@@ -134,10 +136,10 @@ def _with_manager(
             )
             return run(RoleManager(api, retry=retry))
     except (InputError, ImportError) as error:
-        print(f"ecs-role-creds role: {error}", file=sys.stderr)
+        tell("role", str(error))
         return 2
     except (CallError, DeclinedError) as error:
-        print(f"ecs-role-creds role: {printable(str(error))}", file=sys.stderr)
+        tell("role", printable(str(error)))
         return 1
 
 
@@ -155,7 +157,7 @@ def _ask(arguments: argparse.Namespace) -> None:
     question = "This may remove access that applications use now. Continue? [y/N] "
     print(question, end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise DeclinedError("nothing was changed")
+        raise DeclinedError("not confirmed; nothing was changed.")
 
 
 def _apply(manager: RoleManager, plan: Plan) -> Outcome:
@@ -172,14 +174,10 @@ def _apply(manager: RoleManager, plan: Plan) -> Outcome:
 
 @contextmanager
 def _debugging(is_on: bool) -> Iterator[None]:
-    """Print every call, and keep the SDKs from printing requests with the security token."""
+    """Print every call if that is wanted; stop the SDKs from printing the security token."""
     if os.environ.get("DEBUG", "").lower() == "sdk":
         del os.environ["DEBUG"]
-        print(
-            "ecs-role-creds role: DEBUG=sdk is ignored, because the SDKs would print credentials. "
-            "Use --debug.",
-            file=sys.stderr,
-        )
+        tell("role", "DEBUG=sdk is ignored: the SDKs would print credentials. Use --debug.")
     if not is_on:
         yield
         return

@@ -89,7 +89,7 @@ def test_the_role_named(ecs_metadata: FakeMetadataServer) -> None:
             "ALIBABA_CLOUD_ECS_METADATA_DISABLED",
         ),
         (["--endpoint", "http://127.0.0.1:1"], {}, 1, "127.0.0.1:1"),
-        (["--aws"], {}, 2, "--format env or dotenv"),
+        (["--aws"], {}, 2, "--aws needs --format env or --format dotenv"),
         (["--format", "xml"], {}, 2, "invalid choice"),
     ],
 )

@@ -7,6 +7,7 @@ The SDK asks ``sts.aliyuncs.com`` over TLS. It finds a fake there, in a network 
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,72 @@ def test_a_long_lived_pair_is_not_served(tmp_path: Path) -> None:
         assert SECRET not in got.text
 
 
+COMMAND = """
+import json, sys
+from pathlib import Path
+count = Path(sys.argv[1])
+serial = int(count.read_text()) + 1 if count.exists() else 1
+count.write_text(str(serial))
+print(json.dumps({
+    "mode": "StsToken",
+    "access_key_id": f"STS.FAKE{serial:04}",
+    "access_key_secret": f"fake-secret-{serial:04}",
+    "sts_token": f"fake-security-token-{serial:04}",
+}))
+"""
+
+
+def test_a_rotation_reaches_clients(tmp_path: Path) -> None:
+    """A profile whose command issues new credentials at each call."""
+    (tmp_path / "issue.py").write_text(COMMAND, encoding="utf-8")
+    command = [sys.executable, str(tmp_path / "issue.py"), str(tmp_path / "count")]
+    write_profile(tmp_path, mode="External", process_command=shlex.join(command))
+    with serve_process(
+        tmp_path / "creds.env",
+        "http://127.0.0.1:1",
+        ["--listen", "127.0.0.1:0", "--source", "default-chain"],
+        {"HOME": str(tmp_path)},
+    ) as served:
+        wait_until(lambda: served.metric("rotations_total") == 1, PATIENCE)
+        client = EcsRamRoleCredentialsProvider(endpoint=served.endpoint, deadline=30.0)
+        got = [client.get_credentials()]
+        for _ in range(2):
+            served.refresh()
+            got.append(client.refresh())
+            by_uri = requests.get(
+                served.variables["ALIBABA_CLOUD_CREDENTIALS_URI"], timeout=PATIENCE
+            )
+            assert by_uri.json()["AccessKeyId"] == got[-1].access_key_id
+        _, err = served.end()
+    assert [one.access_key_id for one in got] == ["STS.FAKE0001", "STS.FAKE0002", "STS.FAKE0003"]
+    for one in got:
+        parts = {one.access_key_id[-4:], one.access_key_secret[-4:], one.security_token[-4:]}
+        assert len(parts) == 1
+    assert "fake-s" not in err
+
+
+def test_says_what_to_install(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['alibabacloud_credentials'] = None\n"
+        "from ecs_role_creds.cli import main\n"
+        "raise SystemExit(main(sys.argv[1:]))\n"
+    )
+    arguments = ["serve", "--listen", "127.0.0.1:0", "--source", "default-chain"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=clean_environment(),
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "ecs-role-creds serve: --source default-chain needs the package alibabacloud-credentials: "
+        "pip install 'ecs-role-creds[credentials]'\n"
+    )
+
+
 # With a role.
 
 RUN = """
@@ -90,8 +157,8 @@ from support.plain_http import wait_until
 from support.sidecar import serve_process
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 
-folder, key_id, secret, role = Path(sys.argv[1]), *sys.argv[2:]
-sts = FakeSts(key_id, secret)
+folder, key_id, secret, role, life = Path(sys.argv[1]), *sys.argv[2:]
+sts = FakeSts(key_id, secret, int(life))
 arguments = ["--listen", "127.0.0.1:0", "--source", "default-chain", "--assume-role", role]
 environ = {"HOME": str(folder), "SSL_CERT_FILE": str(folder / "ca.pem")}
 told = {}
@@ -106,6 +173,10 @@ with (
         got = EcsRamRoleCredentialsProvider(endpoint=served.endpoint).get_credentials()
         told["triple"] = [got.access_key_id, got.access_key_secret, got.security_token]
         told["role"], told["life"] = got.role_name, got.expires_in()
+        if int(life) < 900:  # the SDK then assumes the role again at each fetch
+            served.refresh()
+            got = EcsRamRoleCredentialsProvider(endpoint=served.endpoint).refresh()
+            told["after"] = [got.access_key_id, got.access_key_secret, got.security_token]
     told["status"], told["log"] = served.end()
 print(json.dumps({**told, "issued": sts.issued, "requests": sts.requests}))
 """
@@ -114,7 +185,7 @@ print(json.dumps({**told, "issued": sts.issued, "requests": sts.requests}))
 SET_UP = 'mount --bind "$0" /etc/hosts && exec "$@"'
 
 
-def run(inside: list[str], folder: Path, role: str) -> dict[str, Any]:
+def run(inside: list[str], folder: Path, role: str, life: int = 3600) -> dict[str, Any]:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(
@@ -126,7 +197,7 @@ def run(inside: list[str], folder: Path, role: str) -> dict[str, Any]:
     if tried.returncode:
         pytest.skip(f"no file system of its own can be made here: {tried.stderr.strip()}")
     done = subprocess.run(
-        [*prefix, sys.executable, "-c", RUN, str(folder), KEY_ID, SECRET, role],
+        [*prefix, sys.executable, "-c", RUN, str(folder), KEY_ID, SECRET, role, str(life)],
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,
@@ -147,6 +218,15 @@ def test_a_role_is_assumed(inside: list[str], tmp_path: Path) -> None:
     (request,) = told["requests"]
     assert request["RoleArn"] == ROLE
     assert request["RoleSessionName"] == "ecs-role-creds"
+    assert told["status"] == 0
+    assert "fake-s" not in told["log"]
+
+
+def test_an_assumed_role_rotates(inside: list[str], tmp_path: Path) -> None:
+    write_profile(tmp_path, mode="AK", access_key_id=KEY_ID, access_key_secret=SECRET)
+    told = run(inside, tmp_path, ROLE, life=600)
+    assert told["after"] == told["issued"][-1]
+    assert told["after"] != told["triple"]
     assert told["status"] == 0
     assert "fake-s" not in told["log"]
 

@@ -88,7 +88,7 @@ def test_odd_characters_are_quoted() -> None:
 
 def test_table(credentials: Credentials) -> None:
     rows = dict(line.split("  ", 1) for line in render(credentials, "table").splitlines())
-    assert rows["Life left"].strip() == "6 h 00 min"
+    assert rows["Valid for"].strip() == "6 h 00 min"
     assert rows["Role"].strip() == "app-role"
 
 

@@ -59,7 +59,7 @@ def test_rotation() -> None:
 
 def test_unchanged() -> None:
     assert texts(NEW, NEW._replace(fetches=2, next_request_in=300.0)) == [
-        "unchanged; the next request is in 5 min"
+        "no new credentials yet; the next request is in 5 min"
     ]
 
 
@@ -74,7 +74,7 @@ def test_failures_are_told_once_each() -> None:
 
 def test_recovery_without_new_credentials() -> None:
     assert texts(FAILED, NEW._replace(fetches=2)) == [
-        "unchanged; the next request is in 5 h 31 min"
+        "no new credentials yet; the next request is in 5 h 31 min"
     ]
 
 

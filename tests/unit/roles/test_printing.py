@@ -65,9 +65,9 @@ def test_many_instances_are_not_listed_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
-        (Plan(), "unchanged: there is nothing to do"),
+        (Plan(), "unchanged: nothing to do"),
         (Plan(unchanged=("role app",)), "unchanged: role app"),
-        (Plan(kept=("role app: needed",)), "kept: role app: needed\nThere is nothing to do."),
+        (Plan(kept=("role app: needed",)), "kept: role app: needed\nNothing to do."),
         (Plan(problems=("It \x1b[31mis so.",)), "problem: It \\x1b[31mis so."),
     ],
 )

@@ -41,6 +41,15 @@ def test_gives_up_after_so_many_attempts() -> None:
     assert len(waits) == 2
 
 
+def test_where_nothing_answers_it_gives_up_within_seconds() -> None:
+    waits: list[float] = []
+    retry = Retry(sleep=waits.append, random=lambda: 1.0)
+    with pytest.raises(CallError) as caught:
+        retry.run(Calls(*[NO_ANSWER] * 9), is_safe_to_repeat=True)
+    assert caught.value is NO_ANSWER
+    assert waits == [1.0, 2.0]
+
+
 @pytest.mark.parametrize("error", [BROKEN, NO_ANSWER])
 def test_repeats_what_may_have_had_an_effect_only_where_that_is_safe(error: CallError) -> None:
     retry = Retry(sleep=lambda _: None)

@@ -97,6 +97,23 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_failure_leaves_nothing_behind(tmp_path: Path, values: dict[str, str]) -> None:
     (tmp_path / "creds.env").mkdir()
     (tmp_path / "creds.env" / "x").touch()
-    with pytest.raises(OSError, match=r"creds\.env"):
+    with pytest.raises(OSError, match=r"Cannot write \S+/creds\.env: "):
         write_variables(tmp_path / "creds.env", values)
     assert os.listdir(tmp_path) == ["creds.env"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path, values: dict[str, str]) -> None:
+    path = tmp_path / "missing" / "creds.env"
+    with pytest.raises(OSError, match="there is no folder") as caught:
+        write_variables(path, values)
+    assert str(caught.value) == (
+        f"Cannot write {path}: there is no folder {path.parent}. Create it, or name a file in "
+        "another folder."
+    )
+
+
+def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(OSError, match=f"{path} is not a file"):
+            read_secrets(path)

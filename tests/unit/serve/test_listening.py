@@ -39,10 +39,16 @@ def test_addresses(text: str, address: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "8460", ":8460", "127.0.0.1", "127.0.0.1:", "h:65536", "h:-1", "::1:80", "unix:"]
+    "text", ["", "8460", ":8460", "127.0.0.1", "127.0.0.1:", "h:-1", "::1:80", "unix:"]
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match="unix:"):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:65536", "[::1]:99999", "h:" + "9" * 5000])
+def test_a_port_out_of_range(text: str) -> None:
+    with pytest.raises(ValueError, match="the port must be 1 to 65535, or 0 for any free port"):
         parse_address(text)
 
 
@@ -139,14 +145,14 @@ def test_what_a_killed_server_left_is_removed(path: Path) -> None:
 
 def test_a_socket_in_use_is_left_alone(path: Path) -> None:
     with closing(open_at(path)):
-        with pytest.raises(ListenError, match="Another process listens"):
+        with pytest.raises(ListenError, match="Another process is listening"):
             open_at(path)
         assert path.exists()
 
 
 def test_a_file_is_left_alone(path: Path) -> None:
     path.write_text("precious")
-    with pytest.raises(ListenError, match="is no socket"):
+    with pytest.raises(ListenError, match="is not a socket"):
         open_at(path)
     assert path.read_text() == "precious"
 
