@@ -67,7 +67,7 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _name(action: argparse.Action) -> str:
-    names = list(action.option_strings) or [str(action.metavar or action.dest)]
+    names = list(action.option_strings) or [str(action.metavar or action.dest).replace("|", "\\|")]
     value = ""
     if action.option_strings and action.nargs != 0:
         value = " " + str(action.metavar or action.dest.upper())
