@@ -62,9 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aws", action="store_true", help="also set the variables of AWS SDKs, for S3 tools"
     )
-    parser.add_argument(
-        "--quiet", action="store_true", help="do not print how long the credentials are valid"
-    )
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
     add_provider_options(parser)
     parser.add_argument(
         "argv",
