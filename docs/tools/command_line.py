@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from ecs_role_creds.cli.main import COMMANDS, build_parser
@@ -33,6 +34,13 @@ everywhere.
 """
 
 
+# Shown as code: as text, two hyphens would become a dash.
+_CODE = re.compile(
+    r"pip install '[^']+'|(?<![\w-])--[a-z][a-z-]*|\$[A-Z_]+|[A-Z]+(?:_[A-Z0-9]+)+"
+    r"|https?://[\w./-]*[\w/]|unix:PATH|HOST:PORT"
+)
+
+
 def build_page() -> str:
     """The page's text."""
     commands = _commands_of(build_parser(*COMMANDS))
@@ -59,7 +67,7 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
         and not isinstance(action, (argparse._HelpAction, argparse._SubParsersAction))
     ]
     rows = "\n".join(f"| {_name(action)} | {_help(action, parser)} |" for action in arguments)
-    parts = [f"## ecs-role-creds {name}", parser.description or ""]
+    parts = [f"## ecs-role-creds {name}", _CODE.sub(r"`\g<0>`", parser.description or "")]
     parts += [f"| argument | description |\n|---|---|\n{rows}"] if rows else []
     parts += [f"```text\n{parser.epilog.strip()}\n```"] if parser.epilog else []
     parts += [_section(f"{name} {below}", one) for below, one in _commands_of(parser).items()]
@@ -67,7 +75,7 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _name(action: argparse.Action) -> str:
-    names = list(action.option_strings) or [str(action.metavar or action.dest)]
+    names = list(action.option_strings) or [str(action.metavar or action.dest).replace("|", "\\|")]
     value = ""
     if action.option_strings and action.nargs != 0:
         value = " " + str(action.metavar or action.dest.upper())
@@ -79,7 +87,7 @@ def _name(action: argparse.Action) -> str:
 
 def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
     text = (action.help or "") % {**vars(action), "prog": parser.prog}
-    return text.replace("|", "\\|")
+    return _CODE.sub(r"`\g<0>`", text).replace("|", "\\|")
 
 
 if __name__ == "__main__":

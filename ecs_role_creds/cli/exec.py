@@ -36,16 +36,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
         "Run a command with the credentials in the environment variables that Alibaba Cloud SDKs "
-        "and tools read. Variables cannot be refreshed: the command fails once the credentials "
-        "expire. With --keep-fresh, the variables point to an endpoint on loopback instead, which "
+        "and tools read. Variables cannot be refreshed: requests fail once the credentials expire. "
+        "With --keep-fresh, the variables point to an endpoint on loopback instead, which "
         "serves refreshed credentials until the command ends. Without a command, run a shell "
         "($SHELL)."
     )
     parser.epilog = (
-        "Exit status: that of the command, or 128 plus the signal number if a signal ended it. If "
-        "the command was not run: 127 if it was not found, 126 if it cannot be executed, 2 for "
-        "wrong arguments, and 125 otherwise (no credentials, a wrong setting, or the package for "
-        "--keep-fresh is missing).\n\n"
+        "Exit status:\n"
+        "  that of the command, or 128 plus the signal number if a signal ended it\n"
+        "  2    wrong arguments\n"
+        "  125  no credentials, a wrong setting, or the package for --keep-fresh is missing\n"
+        "  126  the command cannot be executed\n"
+        "  127  the command was not found\n\n"
         "Examples:\n"
         "  $ ecs-role-creds exec -- ossutil ls\n"
         "  $ ecs-role-creds exec --keep-fresh -- my-service --port 8080\n"
@@ -60,9 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aws", action="store_true", help="also set the variables of AWS SDKs, for S3 tools"
     )
-    parser.add_argument(
-        "--quiet", action="store_true", help="do not print how long the credentials are valid"
-    )
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
     add_provider_options(parser)
     parser.add_argument(
         "argv",

@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="also scan folders of installed packages and caches, such as .venv",
+        help="also scan folders that are skipped by default, such as .venv and .git",
     )
     parser.add_argument(
         "--exclude-files",

@@ -34,9 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="give up after this time (default: 120)",
     )
-    parser.add_argument(
-        "--quiet", action="store_true", help="print only the error after the timeout"
-    )
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
     add_provider_options(parser)
     parser.set_defaults(run=reporting_errors("wait", run))
 
