@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Generator
 from math import inf
@@ -88,7 +89,7 @@ class CredentialsCache:
         self._clock = clock
         self._random = random
         self._start_thread = start_thread
-        self._starting: dict[str, object] = {}  # holds one while start_if_due() has a thread
+        self._starting: dict[int, object] = {}  # by process: start_if_due() has a thread
         self.audience = Audience()
         self.record = Record(State())
 
@@ -154,12 +155,12 @@ class CredentialsCache:
         record = self._without_lost_flight()
         if record.flight is not None or not record.state.is_due(self._clock()):
             return
-        mine, is_started = object(), False
+        mine, is_started, process = object(), False, os.getpid()
         try:
-            if self._starting.setdefault("thread", mine) is mine:  # atomic: one at a time
+            if self._starting.setdefault(process, mine) is mine:  # atomic: one at a time
                 is_started = self._start_thread(self._ask_and_allow_the_next)
         finally:  # an exception of a signal handler may end this call at any line
-            if not is_started and self._starting.get("thread") is mine:
+            if not is_started and self._starting.get(process) is mine:
                 self._starting.clear()
 
     def _ask_and_allow_the_next(self) -> None:
@@ -188,7 +189,11 @@ class CredentialsCache:
     def import_http_client(self, timeout: float = 0.0) -> bool:
         """Import the HTTP client. Returns whether that has ended within ``timeout`` seconds."""
         pending = self._source.pending_import()
-        return pending is None or pending.wait(timeout) is not None
+        if pending is None:
+            return True
+        if timeout > LAUNCH_GRACE and pending.wait(LAUNCH_GRACE) is None:
+            pending.launch_again(start_daemon_thread)  # the thread that should was interrupted
+        return pending.wait(timeout) is not None
 
     def latest(self) -> Record:
         """Return the current record."""

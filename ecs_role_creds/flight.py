@@ -86,11 +86,14 @@ class Flight(Generic[_Outcome]):
 
     def run(self) -> None:
         """Do the work on this thread; only the first call does anything."""
-        if not self.is_from_parent and self.claim(threading.get_ident()):
-            self.is_launched = True
-            try:
+        if self.is_from_parent or self.is_run_here:
+            return
+        try:
+            if self.claim(threading.get_ident()):
+                self.is_launched = True
                 self._work(self)
-            finally:
+        finally:  # an exception of a signal handler may end this call at any line
+            if self.is_run_here:
                 self._is_over = True
 
     def claim(self, thread: int = NOBODY) -> bool:

@@ -134,8 +134,9 @@ class Poller:
             self._thread.start()
         except IndexError:
             return
-        except BaseException:
-            self._signal.set()
+        except BaseException:  # perhaps of a signal handler, while it polls for an earlier start
+            if not self._thread.is_alive():
+                self._signal.set()
             raise
 
     @property

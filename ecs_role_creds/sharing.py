@@ -30,9 +30,11 @@ def _worth_keeping_until(_: Settings, cache: CredentialsCache, __: float) -> flo
 
 # ... and the shared ones, referenced or not, each until its credentials have expired and its next
 # fetch is due. So an application that builds a provider for every request does not fetch each time.
-_kept: TLRUCache[Settings, CredentialsCache] = TLRUCache(
-    maxsize=MAX_KEPT, ttu=_worth_keeping_until, timer=boottime
-)
+def _none_kept() -> TLRUCache[Settings, CredentialsCache]:
+    return TLRUCache(maxsize=MAX_KEPT, ttu=_worth_keeping_until, timer=boottime)
+
+
+_kept = _none_kept()
 
 
 def shared_cache(
@@ -76,7 +78,14 @@ def _keep(settings: Settings) -> None:
 
 
 def _after_fork_in_child() -> None:
-    _lock.release()
+    global _kept
+    try:
+        _lock.release()
+    except RuntimeError:
+        # An exception of a signal handler ended the wait for the lock, and a thread of the parent
+        # may have been changing what is kept.
+        _lock._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does
+        _kept = _none_kept()
     problem: Exception | None = None
     for cache in list(_caches):
         try:

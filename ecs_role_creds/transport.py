@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import http.client
 import http.cookiejar
+import os
 import socket
 import time
 import weakref
@@ -132,10 +133,11 @@ class Transport:
         Raises:
             TransportError: There was no complete response in time.
         """
-        if self._session is None:
-            self._session = new_session(self._clock)
+        session = self._session  # once: in a forked child, another thread may forget it meanwhile
+        if session is None:
+            session = self._session = new_session(self._clock)
         try:
-            answer = self._exchange(self._session, method, url, headers, timeout)
+            answer = self._exchange(session, method, url, headers, timeout)
             if answer is not None:
                 return answer
             problem: TransportError = ConnectionDroppedError(_BROKEN_OFF)
@@ -250,6 +252,7 @@ class _KeptConnection:
         self._address: tuple[str, int] = ("", 0)
         self._kept: list[_Connection] = []  # one at most
         self._idle_since = 0.0
+        self._pid = os.getpid()
         # The garbage collector may finalize a socket before the object that would close it.
         weakref.finalize(self, _close_all, self._kept)
 
@@ -303,7 +306,8 @@ class _KeptConnection:
         A firewall or a restarted service may drop an idle connection without notice, and a request
         on it gets no response. So a connection that was idle for long is closed.
         """
-        is_recent = self._clock() < self._idle_since + MAX_IDLE
+        is_own = self._pid == os.getpid()  # else it is the parent's: forked without hooks
+        is_recent = is_own and self._clock() < self._idle_since + MAX_IDLE
         if not self._kept:
             return None
         connection = self._kept.pop()
@@ -313,7 +317,7 @@ class _KeptConnection:
         return None
 
     def _keep(self, connection: _Connection) -> None:
-        self._idle_since = self._clock()
+        self._idle_since, self._pid = self._clock(), os.getpid()
         self.clear()
         self._kept.append(connection)
 

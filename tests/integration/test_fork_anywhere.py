@@ -319,3 +319,142 @@ def test_a_fork_by_native_code_that_calls_no_hook(server: FakeMetadataServer, ca
         wait_until(lambda: documents(server) > 0)
         process.communicate("fork\n", timeout=LONG)
     assert process.returncode == 0
+
+
+def run_forking(script: str, server: FakeMetadataServer) -> None:
+    """Run a script; it forks with ``fork()``, which calls no hook, and ends with the outcome."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import ctypes\nfork = ctypes.PyDLL(None).fork\n" + script],
+        env=os.environ | {"ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT": server.endpoint},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks with the C library")
+def test_a_child_without_hooks_starts_a_fetch_that_the_parent_was_about_to_start(
+    server: FakeMetadataServer,
+) -> None:
+    script = """
+import os, threading, time
+from ecs_role_creds import CredentialsError, EcsRamRoleCredentialsProvider
+from ecs_role_creds.flight import start_daemon_thread
+from ecs_role_creds.provider import Runtime
+
+parent = os.getpid()
+start = lambda work: True if os.getpid() == parent else start_daemon_thread(work)
+provider = EcsRamRoleCredentialsProvider(deadline=20.0, runtime=Runtime(start_thread=start))
+provider._cache.import_http_client(60.0)
+
+def ask():
+    try:
+        return provider.get_credentials_nowait()
+    except CredentialsError:
+        return None
+
+assert ask() is None
+child = fork()
+if child == 0:
+    until = time.monotonic() + 20
+    while not ask() and time.monotonic() < until:
+        time.sleep(0.01)
+    os._exit(0 if ask() else 1)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    run_forking(script, server)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks with the C library")
+def test_a_child_without_hooks_opens_its_own_connection(server: FakeMetadataServer) -> None:
+    script = """
+import os
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+def connection():
+    (kept,) = provider._cache._source._requests._transport._session.adapters[
+        "http://"
+    ].poolmanager._kept
+    return kept.sock.getsockname()
+
+provider = EcsRamRoleCredentialsProvider(deadline=20.0)
+provider.refresh()
+of_parent = connection()
+child = fork()
+if child == 0:
+    provider.refresh()
+    os._exit(0 if connection() != of_parent else 1)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+provider.refresh()
+os._exit(status or connection() != of_parent)
+"""
+    run_forking(script, server)
+
+
+FORK_INTERRUPTED_DURING_A_LOCK = """
+    import os, signal, threading
+    from ecs_role_creds import EcsRamRoleCredentialsProvider, sharing
+
+    provider = EcsRamRoleCredentialsProvider()
+    provider.get_credentials()
+    has_lock, is_over = threading.Event(), threading.Event()
+
+    def hold():
+        with sharing._lock:
+            has_lock.set()
+            is_over.wait(60)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert has_lock.wait(60)
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        assert provider._cache._source.mode is None  # reset
+        EcsRamRoleCredentialsProvider(deadline=4).get_credentials()
+        grandchild = os.fork()
+        if grandchild == 0:
+            signal.alarm(20)
+            EcsRamRoleCredentialsProvider(deadline=3).get_credentials()
+            os._exit(0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]) != 0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    is_over.set()
+    holder.join(60)
+    EcsRamRoleCredentialsProvider(deadline=2).get_credentials()
+    os._exit(status != 0)
+"""
+
+
+def test_ctrl_c_while_a_fork_waits_for_the_lock_of_the_shared_caches(
+    server: FakeMetadataServer,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FORK_INTERRUPTED_DURING_A_LOCK)],
+        env=os.environ | {"ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT": server.endpoint},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "KeyboardInterrupt" in done.stderr
+
+
+def test_connections_may_be_forgotten_at_every_line_of_a_fetch(server: FakeMetadataServer) -> None:
+    """Two threads of a child that was forked without hooks: one fetches, one still resets."""
+    for line in range(1 + random.randrange(STEP), MANY, STEP):
+        provider = cold_provider(server)
+        forget = provider._cache._source.forget_connections
+        happened = interrupted_elsewhere(line, provider.get_credentials, forget)
+        if not happened.has_happened:
+            break
+    assert 100 < line < MANY - STEP

@@ -14,6 +14,7 @@ import pytest
 from support.interruptions import STEP, interrupted, interrupted_elsewhere
 
 from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
+from ecs_role_creds.flight import Flight
 from ecs_role_creds.polling import StopSignal
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer
@@ -159,6 +160,32 @@ def test_exception_of_a_signal_handler_leaves_polling_off_and_able_to_start(
     assert 10 < line < MANY
     # The last line is the return: there, it has been started.
     assert not any(counted[:-1])
+
+
+def test_exception_of_a_signal_handler_ends_no_polling_that_was_started_before(
+    server: FakeMetadataServer,
+) -> None:
+    for line in range(1, MANY):
+        provider = cold_provider(server)
+        provider.start_polling()
+        if not ended_at(line, provider.start_polling):
+            break
+        assert provider.status().is_polling, f"at line {line}"
+        provider.stop_polling()
+        provider.stop_polling()
+    assert 10 < line < MANY
+
+
+def test_exception_of_a_signal_handler_leaves_no_flight_that_can_never_be_dropped() -> None:
+    """A caller runs it itself if no thread can be started."""
+    for line in range(1, MANY):
+        flight: Flight[bool] = Flight(lambda flight: flight.finish(True))
+        if not ended_at(line, flight.run):
+            break
+        if flight.wait(0.0) is None:
+            assert not flight.is_run_here, f"at line {line}"
+            assert flight.drop(), f"at line {line}"
+    assert 5 < line < MANY
 
 
 def test_signal_handler_that_stops_polling_while_it_is_started(server: FakeMetadataServer) -> None:

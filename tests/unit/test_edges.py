@@ -370,6 +370,13 @@ def test_a_poller_sleeps_until_the_next_request(clock: MovableClock) -> None:
     assert nap > 0
 
 
+def test_an_import_that_no_thread_has_begun_is_launched_again(clock: MovableClock) -> None:
+    """The caller that should have launched it was interrupted, and only a poller is left."""
+    source = Importing(fake_credentials(1, clock))
+    source.imported = Flight(lambda flight: flight.finish(True))
+    assert build_cache(source, clock).import_http_client(LONG)
+
+
 def test_a_defect_does_not_end_a_poller(
     clock: MovableClock, caplog: pytest.LogCaptureFixture
 ) -> None:
