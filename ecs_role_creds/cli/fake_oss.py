@@ -117,4 +117,8 @@ def _put_files(oss: FakeOss, bucket: str, files: list[str]) -> None:
         path = Path(file)
         content_type, _ = mimetypes.guess_type(path.name)
         headers = {} if content_type is None else {"content_type": content_type}
-        oss.put(bucket, path.name, path.read_bytes(), **headers)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ValueError(f"cannot read {file}: {error.strerror}. Check --put.") from error
+        oss.put(bucket, path.name, content, **headers)

@@ -139,8 +139,15 @@ def _listen_at_address(address: TcpAddress, allow_remote: bool) -> socket.socket
             raise ListenError(_remote(address.host))
         return socket.create_server(resolved, family=family, backlog=BACKLOG)
     except OSError as error:
+        if isinstance(error, socket.gaierror):
+            raise ListenError(
+                f"Cannot listen at {address.host}:{address.port}: the host name cannot be resolved "
+                f"({error.strerror}). Pass an address of this machine, such as 127.0.0.1."
+            ) from error
+        # Without what create_server() adds, which is the address once more.
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise ListenError(
-            f"Cannot listen at {address.host}:{address.port} ({error}). Stop the program that "
+            f"Cannot listen at {address.host}:{address.port}: {reason}. Stop the program that "
             "listens there, or choose another address with --listen (port 0: any free port)."
         ) from error
 

@@ -59,7 +59,7 @@ def test_serves_until_interrupted(ended_by: signal.Signals, tmp_path: Path) -> N
     ("arguments", "message"),
     [
         (("--bucket", "p"), "does not take the bucket name 'p'"),
-        (("--put", "/nowhere"), "No such file"),
+        (("--put", "/nowhere"), "cannot read /nowhere: No such file or directory. Check --put."),
         (("--region", "not a region"), "region is 'not a region'"),
         (("--role", "not a role"), "no role can be named"),
         (("--port", "99999999"), "0-65535"),
