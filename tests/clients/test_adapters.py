@@ -69,7 +69,9 @@ def test_every_adapter_is_known() -> None:
 @pytest.mark.parametrize("name", INSTALLED)
 def test_docstring_examples_run(name: str, ecs_metadata: FakeMetadataServer) -> None:
     module = adapter(name)
-    done = doctest.testmod(module)
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    fixture = {"ecs_metadata": ecs_metadata}
+    done = doctest.testmod(module, optionflags=flags, extraglobs=fixture)
     assert done.attempted > 0
     assert done.failed == 0
 
