@@ -75,7 +75,7 @@ class LoopbackServer:
             self._listener = socket.create_server(self._address, family=family, backlog=1024)
         except (OSError, OverflowError) as error:
             host, port = self._address
-            reason = getattr(error, "strerror", None) or error
+            reason = str(getattr(error, "strerror", None) or error).rstrip(".")
             raise OSError(
                 f"cannot listen on port {port} of {host}: {reason}. Choose another port, or 0 for "
                 "any free one"
