@@ -13,7 +13,6 @@ import logging
 import os
 import pickle
 import re
-import socket
 import textwrap
 import threading
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import NamedTuple, NoReturn
 
 import pytest
 import requests
+from support.plain_http import sending
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
 from ecs_role_creds.provider import Runtime
@@ -142,20 +142,8 @@ def _(server: FakeMetadataServer) -> None:
 
 @cause("not-http")
 def _(server: FakeMetadataServer) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(1024)
-                connection.sendall(b"220 mail.example.com ESMTP\r\n")
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        try:
-            ask(server, endpoint=f"http://127.0.0.1:{listener.getsockname()[1]}")
-        finally:
-            thread.join()
+    with sending(lambda one: one.sendall(b"220 mail.example.com ESMTP\r\n")) as endpoint:
+        ask(server, endpoint=endpoint)
 
 
 @cause("expired")

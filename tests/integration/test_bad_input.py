@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import socket
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 import urllib3.util.connection
 from support import run_at_once
-from support.plain_http import ROLE_PATH, TOKEN_PATH
+from support.plain_http import ROLE_PATH, TOKEN_PATH, sending
 
 from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import (
@@ -415,53 +414,13 @@ def test_off_the_cloud_the_first_error_is_quick_and_remembered() -> None:
 
 
 def test_something_that_speaks_no_http() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(1000)
-                connection.sendall(b"SSH-2.0-fake\r\n")
-
-        greeter = threading.Thread(target=greet, daemon=True)
-        greeter.start()
-        port = listener.getsockname()[1]
-        provider = EcsRamRoleCredentialsProvider(endpoint=f"http://127.0.0.1:{port}")
+    with sending(lambda connection: connection.sendall(b"SSH-2.0-fake\r\n")) as endpoint:
+        provider = EcsRamRoleCredentialsProvider(endpoint=endpoint)
         with pytest.raises(MalformedResponseError, match="is not HTTP"):
             provider.get_credentials()
-        greeter.join()
 
 
 # Servers that send whatever bytes, and on as long as they are let
-
-
-@contextlib.contextmanager
-def sending(send: Callable[[socket.socket], object]) -> Iterator[str]:
-    """The endpoint of a server that reads a request of each connection, then does as it is told."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        workers: list[threading.Thread] = []
-
-        def converse(connection: socket.socket) -> None:
-            with connection, contextlib.suppress(OSError):
-                connection.recv(65536)
-                send(connection)
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    workers.append(threading.Thread(target=converse, args=(connection,)))
-                    workers[-1].start()
-
-        acceptor = threading.Thread(target=accept)
-        acceptor.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            acceptor.join()
-            for worker in workers:
-                worker.join()
 
 
 @pytest.mark.parametrize("headers", ["", "Content-Encoding: gzip\r\n"], ids=["plain", "gzip"])

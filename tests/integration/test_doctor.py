@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from support.doctor_run import diagnose, surroundings
+from support.plain_http import sending
 
 from ecs_role_creds.settings import DISABLED, ENDPOINT, IMDS_V1_DISABLED, ROLE_NAME
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss, IssuedCredentials
@@ -265,21 +266,8 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_something_that_does_not_speak_http(tmp_path: Path) -> None:
-    import threading
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(4096)
-                connection.sendall(b"220 fake-secret-canary ESMTP\r\n")
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with sending(lambda one: one.sendall(b"220 fake-secret-canary ESMTP\r\n")) as endpoint:
         found = diagnose(["--json"], surroundings(tmp_path, endpoint))
-        thread.join()
     assert f"The response from {endpoint} is not HTTP." in found.findings["address"][0]
     assert "canary" not in found.text
 

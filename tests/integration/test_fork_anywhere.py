@@ -321,17 +321,23 @@ def test_a_fork_by_native_code_that_calls_no_hook(server: FakeMetadataServer, ca
     assert process.returncode == 0
 
 
-def run_forking(script: str, server: FakeMetadataServer) -> None:
-    """Run a script; it forks with ``fork()``, which calls no hook, and ends with the outcome."""
+def run_script(script: str, server: FakeMetadataServer) -> str:
+    """Run a script that ends with status 0; returns what it prints on stderr."""
     done = subprocess.run(
-        [sys.executable, "-c", "import ctypes\nfork = ctypes.PyDLL(None).fork\n" + script],
-        env=os.environ | {"ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT": server.endpoint},
+        [sys.executable, "-c", script],
+        env={**os.environ, **server.environment},
         capture_output=True,
         text=True,
         timeout=LONG,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def run_forking(script: str, server: FakeMetadataServer) -> None:
+    """Run a script that forks with ``fork()``, which calls no hook."""
+    run_script("import ctypes\nfork = ctypes.PyDLL(None).fork\n" + script, server)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks with the C library")
@@ -437,16 +443,8 @@ FORK_INTERRUPTED_DURING_A_LOCK = """
 def test_ctrl_c_while_a_fork_waits_for_the_lock_of_the_shared_caches(
     server: FakeMetadataServer,
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FORK_INTERRUPTED_DURING_A_LOCK)],
-        env=os.environ | {"ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT": server.endpoint},
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "KeyboardInterrupt" in done.stderr
+    printed = run_script(textwrap.dedent(FORK_INTERRUPTED_DURING_A_LOCK), server)
+    assert "KeyboardInterrupt" in printed
 
 
 def test_connections_may_be_forgotten_at_every_line_of_a_fetch(server: FakeMetadataServer) -> None:

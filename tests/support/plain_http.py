@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -88,3 +90,32 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
     while not is_so():
         assert time.monotonic() < until, "it did not come to be in time"
         time.sleep(0.002)
+
+
+@contextlib.contextmanager
+def sending(send: Callable[[socket.socket], object]) -> Iterator[str]:
+    """The endpoint of a server that reads a request of each connection, then does as it is told."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        workers: list[threading.Thread] = []
+
+        def converse(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                send(connection)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    workers.append(threading.Thread(target=converse, args=(connection,)))
+                    workers[-1].start()
+
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            acceptor.join()
+            for worker in workers:
+                worker.join()

@@ -230,10 +230,8 @@ def waiting_cache(clock: MovableClock, launcher: Launcher) -> tuple[CredentialsC
     """A cache whose credentials are valid, and due for a refresh."""
     first = fake_credentials(1, clock, LIFE)
     cache = build_cache(ScriptedSource(first), clock, deadline=LONG, start_thread=launcher)
-    refreshing = threading.Thread(target=cache.refresh)
-    refreshing.start()
-    while refreshing.is_alive():
-        launcher.run_all()
+    cache.start_if_due()
+    launcher.run_all()
     clock.advance(LIFE - 900.0)
     return cache, first
 
