@@ -133,11 +133,19 @@ def test_a_second_fake_replaces_the_first() -> None:
     assert provider.get_credentials().role_name == "first-role"
     asked = len(first.requests)
     second = fake_metadata(role="second-role")
-    forget_credentials()
     assert provider.get_credentials().role_name == "second-role"
     assert second.requests[0].method == "PUT"
     assert len(first.requests) == asked
-    forget_credentials()
+
+
+def test_no_provider_returns_the_credentials_of_an_earlier_mock() -> None:
+    """Also in the next test of an application: a provider of a module, and a new one."""
+    kept = EcsRamRoleCredentialsProvider()
+    for _ in range(2):
+        with responses.RequestsMock() as mock:
+            service = fake_metadata(mock)
+            assert service.is_valid(kept.get_credentials())
+            assert service.is_valid(EcsRamRoleCredentialsProvider().get_credentials())
 
 
 def test_bad_use_is_explained() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecs_role_creds.testing.exchange import Request, Response
 from ecs_role_creds.testing.metadata.service import FakeMetadataService
+from ecs_role_creds.testing.redirect import forget_credentials
 
 try:
     import requests
@@ -50,8 +51,10 @@ def fake_metadata(
     Call it inside ``responses.activate``, or with your own ``RequestsMock``. It behaves like
     :class:`FakeMetadataServer` and uses the same code. Where that hangs or sends one byte at a
     time, this raises the client's timeout at once. A second call for the same endpoint replaces the
-    first fake; call :func:`~ecs_role_creds.testing.forget_credentials` so that providers fetch
-    again. It applies only to clients that use ``requests``, in this process.
+    first fake. Each call empties the credential caches of this process, as
+    :func:`~ecs_role_creds.testing.forget_credentials` does, so that no provider returns the
+    credentials of an earlier fake. It applies only to clients that use ``requests``, in this
+    process.
 
     >>> import requests, responses
     >>> with responses.RequestsMock() as mock:
@@ -82,6 +85,7 @@ def fake_metadata(
     every_request = _EveryRequest(endpoint, answer)
     target.remove(every_request)  # one for the same endpoint
     target.add(every_request)
+    forget_credentials()
     return service
 
 
