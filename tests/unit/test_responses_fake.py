@@ -13,7 +13,7 @@ from ecs_role_creds.errors import (
     NoRoleAttachedError,
 )
 from ecs_role_creds.provider import Runtime
-from ecs_role_creds.testing import VirtualClock, fake_metadata, forget_credentials
+from ecs_role_creds.testing import VirtualClock, fake_metadata
 
 TOKEN_URL = "http://100.100.100.200/latest/api/token"
 ROLE_URL = "http://100.100.100.200/latest/meta-data/ram/security-credentials/"
