@@ -93,7 +93,7 @@ soak: $(VENV)/dev.stamp
 RUNS ?= 10
 BUSY ?= 4
 
-stress: $(VENV)/dev.stamp
+stress: $(VENV)/dev.stamp $(VENV)/awscli.stamp
 	$(BIN)/python tests/stress/run.py --runs $(RUNS) --busy $(BUSY)
 
 model: $(VENV)/dev.stamp
