@@ -82,6 +82,12 @@ class Audience:
         key, members = object(), self._members
         members[key] = weakref.ref(callbacks, lambda _: members.pop(key, None))
 
+    def remove(self, callbacks: RotationCallbacks) -> None:
+        """No longer call these callbacks."""
+        for key, get_callbacks in list(self._members.items()):
+            if get_callbacks() is callbacks:
+                self._members.pop(key, None)
+
     def call(self, credentials: Credentials) -> None:
         """Call every callback of every provider that still exists."""
         for get_callbacks in list(self._members.values()):

@@ -63,11 +63,16 @@ def track(cache: CredentialsCache) -> CredentialsCache:
     return cache
 
 
-def forget_shared() -> None:
-    """Forget all shared caches, for tests: new providers start with an empty cache."""
+def forget_shared(endpoint: str | None = None) -> None:
+    """Forget all shared caches, or those of one endpoint, for tests.
+
+    New providers start with an empty cache.
+    """
     with _lock:
-        _shared.clear()
-        _kept.clear()
+        for settings in {*_shared, *_kept}:
+            if endpoint in (None, settings.endpoint):
+                _shared.pop(settings, None)
+                _kept.pop(settings, None)
 
 
 def _keep(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """What all tests share.
 
-No example of a property test has a time limit, and no test sees the credentials of another one.
+No example of a property test has a time limit, and no provider that a test builds starts with the
+credentials of another test.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 
 from ecs_role_creds import provider as providers
+from ecs_role_creds import sharing
 from ecs_role_creds.errors import CredentialsError
 from ecs_role_creds.provider import EcsRamRoleCredentialsProvider, Runtime
 from ecs_role_creds.settings import DEFAULT_ENDPOINT, Settings
@@ -32,9 +33,11 @@ def forget_credentials() -> None:
 
     Call it between two tests, or after you replaced a fake service with another one at the same
     address. It applies to all providers, including those built earlier: they forget credentials,
-    session tokens and failures. Providers that poll continue to poll. ``default_provider()`` builds
-    a new provider at its next call. The outcome of a fetch in progress is ignored. The fixture
-    ``ecs_metadata`` empties the caches itself.
+    session tokens and failures. Providers that poll continue to poll, and fetch at once. Do not
+    start or stop polling on another thread during the call. ``default_provider()`` builds a new
+    provider at its next call. The outcome of a fetch in progress is not cached; only callers that
+    already wait for it get it. The fixture ``ecs_metadata`` empties the caches itself, and
+    :func:`fake_metadata` those of its endpoint.
 
     >>> from ecs_role_creds import default_provider
     >>> credentials = default_provider().get_credentials()
@@ -45,6 +48,14 @@ def forget_credentials() -> None:
     providers.forget_shared()
     for provider in _living_providers():
         _rebuild(provider, provider._settings, provider._polling.starts)
+
+
+def forget_credentials_of(endpoint: str) -> None:
+    """Empty the caches of the providers of one endpoint, as :func:`forget_credentials` does."""
+    sharing.forget_shared(endpoint)
+    for provider in _living_providers():
+        if provider._settings.endpoint == endpoint:
+            _rebuild(provider, provider._settings, provider._polling.starts)
 
 
 @contextlib.contextmanager
@@ -113,6 +124,7 @@ def _restore(provider: EcsRamRoleCredentialsProvider, saved: _Saved | None, endp
 def _rebuild(provider: EcsRamRoleCredentialsProvider, settings: Settings, starts: int) -> None:
     """Give a provider an empty cache, and have it poll as if started so many times."""
     before = provider._polling
+    provider._cache.audience.remove(provider._callbacks)  # a fetch in progress rotates nothing
     provider._take(settings, provider._runtime)
     for _ in range(before.starts):
         before.stop()

@@ -14,9 +14,15 @@ from support import documents
 from support.faults import free_port
 from support.plain_http import wait_until
 
-from ecs_role_creds import CredentialsError, EcsRamRoleCredentialsProvider, default_provider
+from ecs_role_creds import (
+    Credentials,
+    CredentialsError,
+    EcsRamRoleCredentialsProvider,
+    default_provider,
+)
 from ecs_role_creds.errors import MetadataServiceError
 from ecs_role_creds.provider import Runtime
+from ecs_role_creds.reporting import RotationCallbacks
 from ecs_role_creds.settings import DEFAULT_ENDPOINT, ENDPOINT
 from ecs_role_creds.testing import FakeMetadataServer, VirtualClock, forget_credentials
 from ecs_role_creds.testing.redirect import redirected
@@ -289,6 +295,27 @@ def test_two_fakes_in_turn_at_one_address() -> None:
             "GET /latest/meta-data/ram/security-credentials/",
             "GET /latest/meta-data/ram/security-credentials/second-role",
         )
+
+
+def test_a_fetch_in_progress_rotates_nothing(server: FakeMetadataServer) -> None:
+    """A client with static keys would be given those of a service that is no longer there."""
+    runtime, after = Runtime(), RotationCallbacks()
+    provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint, deadline=60, runtime=runtime)
+    heard: list[Credentials] = []
+    landed: list[Credentials] = []
+    provider.on_rotation(heard.append)
+    after.add(landed.append)
+    provider._cache.audience.add(after)
+    server.hang(on="document")
+    provider._cache.start_if_due()
+    wait_until(lambda: provider.status().is_refreshing, 30)
+    forget_credentials()
+    server.recover()
+    wait_until(lambda: bool(landed), 60)
+    assert not heard
+    assert provider.status().fetches == 0
+    new = provider.get_credentials()
+    wait_until(lambda: heard == [new], 60)
 
 
 def test_failures_are_forgotten_and_polling_goes_on(server: FakeMetadataServer) -> None:

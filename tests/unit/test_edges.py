@@ -424,6 +424,18 @@ def test_an_audience_forgets_callbacks_that_are_gone(clock: MovableClock) -> Non
     assert not audience._members
 
 
+def test_an_audience_without_some_callbacks_calls_the_others(clock: MovableClock) -> None:
+    audience, removed, kept = Audience(), RotationCallbacks(), RotationCallbacks()
+    heard: list[str] = []
+    for callbacks, name in ((removed, "removed"), (kept, "kept")):
+        callbacks.add(lambda _, name=name: heard.append(name))
+        audience.add(callbacks)
+    audience.remove(removed)
+    audience.remove(removed)
+    audience.call(fake_credentials(1, clock))
+    assert heard == ["kept"]
+
+
 def test_leaving_in_a_callback_leaves_on_the_main_thread_only(clock: MovableClock) -> None:
     callbacks = RotationCallbacks()
 

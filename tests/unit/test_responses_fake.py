@@ -148,6 +148,17 @@ def test_no_provider_returns_the_credentials_of_an_earlier_mock() -> None:
             assert service.is_valid(EcsRamRoleCredentialsProvider().get_credentials())
 
 
+def test_providers_of_other_endpoints_keep_their_credentials() -> None:
+    with responses.RequestsMock() as mock:
+        service = fake_metadata(mock, endpoint="http://other.test")
+        provider = EcsRamRoleCredentialsProvider(endpoint="http://other.test")
+        credentials = provider.get_credentials()
+        fake_metadata(mock)
+        assert provider.get_credentials() is credentials
+        assert EcsRamRoleCredentialsProvider(endpoint="http://other.test").status().fetches == 1
+        assert len(service.issued) == 1
+
+
 def test_bad_use_is_explained() -> None:
     with responses.RequestsMock() as mock, pytest.raises(ValueError, match="no role can be named"):
         fake_metadata(mock, role="a/b")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecs_role_creds.testing.exchange import Request, Response
 from ecs_role_creds.testing.metadata.service import FakeMetadataService
-from ecs_role_creds.testing.redirect import forget_credentials
+from ecs_role_creds.testing.redirect import forget_credentials_of
 
 try:
     import requests
@@ -51,10 +51,11 @@ def fake_metadata(
     Call it inside ``responses.activate``, or with your own ``RequestsMock``. It behaves like
     :class:`FakeMetadataServer` and uses the same code. Where that hangs or sends one byte at a
     time, this raises the client's timeout at once. A second call for the same endpoint replaces the
-    first fake. Each call empties the credential caches of this process, as
-    :func:`~ecs_role_creds.testing.forget_credentials` does, so that no provider returns the
-    credentials of an earlier fake. It applies only to clients that use ``requests``, in this
-    process.
+    first fake. It applies only to clients that use ``requests``, in this process.
+
+    Each call empties the caches of the providers of this endpoint, so that they fetch from the new
+    fake. Call it after the mock has started: providers that poll fetch at once. The caches outlive
+    the mock; after the last one, call :func:`~ecs_role_creds.testing.forget_credentials`.
 
     >>> import requests, responses
     >>> with responses.RequestsMock() as mock:
@@ -85,7 +86,7 @@ def fake_metadata(
     every_request = _EveryRequest(endpoint, answer)
     target.remove(every_request)  # one for the same endpoint
     target.add(every_request)
-    forget_credentials()
+    forget_credentials_of(endpoint)
     return service
 
 
