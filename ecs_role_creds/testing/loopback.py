@@ -39,6 +39,7 @@ class LoopbackServer:
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self._address = (host, port)
         self._listener: socket.socket | None = None
+        self._url = ""  # for requests, which are still handled while the server stops
         self._pid = 0
         self._bookkeeping = threading.RLock()
         self._threads: set[threading.Thread] = set()
@@ -80,6 +81,8 @@ class LoopbackServer:
                 f"cannot listen on port {port} of {host}: {reason}. Choose another port, or 0 for "
                 "any free one"
             ) from error
+        bound, port = self._listener.getsockname()[:2]
+        self._url = f"http://[{bound}]:{port}" if ":" in bound else f"http://{bound}:{port}"
         self._pid = os.getpid()
         self._calm = threading.Event()
         _running.add(self)
@@ -130,8 +133,7 @@ class LoopbackServer:
         """
         if self._listener is None:
             raise RuntimeError("the server is not running; use it in a with block, or start() it")
-        host, port = self._listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return self._url
 
     def release(self) -> None:
         """Send all responses that are delayed, hang or drip at once. The faults stay in effect."""

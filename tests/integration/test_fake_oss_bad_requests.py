@@ -13,6 +13,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.oss_clients import oss2, presigned_url, signed_request
+from support.plain_http import wait_until
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
@@ -72,6 +73,18 @@ def test_a_client_that_dies_replaces_nothing(oss: FakeOss, auth: Any) -> None:
     connection.sendall(head.encode() + b"1234")
     connection.close()
     still_serves(oss, auth)
+
+
+def test_a_request_that_arrives_while_the_server_stops_is_no_error(oss: FakeOss, auth: Any) -> None:
+    """pytest fails the test if the server's thread ends with an exception."""
+    url = presigned_url(oss, auth, "PUT", ("pictures", "a")).removeprefix(oss.endpoint)
+    host, port = oss.endpoint.removeprefix("http://").split(":")
+    head = f"PUT {url} HTTP/1.1\r\nHost: fake\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(head.encode() + b"1234")
+        wait_until(lambda: any(busy.locked() for busy in list(oss._connections.values())), 60)
+        oss.stop()
+    assert oss.objects["pictures"]["a"].content == b"the old content"
 
 
 @pytest.mark.parametrize(

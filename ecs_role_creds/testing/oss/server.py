@@ -186,7 +186,7 @@ class FakeOss(OssFaults, LoopbackServer):
 
     def handle(self, request: Request) -> Response:
         """Verify a request, carry it out with its faults, and record it."""
-        received = _take_apart(self.endpoint, request)
+        received = _take_apart(self._url, request)
         operation = find_operation(received)
         kind = "other" if operation is None else operation.kind
         faults = self._claim(kind)
@@ -210,7 +210,7 @@ class FakeOss(OssFaults, LoopbackServer):
 
     def refuse(self, request: Request, error: BadRequestError) -> Response:
         """Respond to a request that cannot be read, and record it. Nothing is stored."""
-        received = _take_apart(self.endpoint, request)
+        received = _take_apart(self._url, request)
         headers = self._headers_of_answer()
         refusal = RefusedError(error.status, error.code, str(error))
         host = request.headers.get("host", "")
