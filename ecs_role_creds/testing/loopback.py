@@ -199,9 +199,18 @@ class LoopbackServer:
         with self._bookkeeping:
             return self._connections[connection]
 
-    def _give(self, connection: socket.socket, response: Response, message: bytes) -> bool:
-        """Send a response with its faults. Returns whether the connection can still be used."""
-        calm = self._calm
+    def _give(
+        self,
+        connection: socket.socket,
+        response: Response,
+        message: bytes,
+        calm: threading.Event,
+    ) -> bool:
+        """Send a response with its faults. Returns whether the connection can still be used.
+
+        ``calm`` ends what delays the response. It is the one from before the request was recorded:
+        whoever sees the request there and calls :meth:`release` ends its delay too.
+        """
         if response.delay:
             calm.wait(response.delay)
         if response.conduct == "reset":
@@ -243,6 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _exchange(self) -> None:
         headers: dict[str, str] = {}
+        self._calm: threading.Event = self.server._calm
         try:
             headers = joined(self.headers.items())
             body, trailers = read_body(self.rfile, headers, self.server.max_body)
@@ -261,7 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(response)
 
     def _send(self, response: Response) -> None:
-        if not self.server._give(self.connection, response, self._message(response)):
+        message = self._message(response)
+        if not self.server._give(self.connection, response, message, self._calm):
             self.close_connection = True
 
     def _close_slowly(self) -> None:

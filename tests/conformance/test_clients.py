@@ -17,6 +17,7 @@ from ecs_role_creds.testing import FakeMetadataServer, VirtualClock
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from alibabacloud_credentials.http import HttpOptions
     from alibabacloud_credentials.provider import ecs_ram_role as alibabacloud
 
 ROLE_PATH = "/latest/meta-data/ram/security-credentials/"
@@ -33,7 +34,9 @@ Fetch = Callable[[FakeMetadataServer], Parts]
 
 
 def with_this_library(server: FakeMetadataServer) -> Parts:
-    provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint, runtime=Runtime())
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint=server.endpoint, deadline=60, runtime=Runtime()
+    )
     credentials = provider.get_credentials()
     return Parts(
         credentials.access_key_id, credentials.access_key_secret, credentials.security_token
@@ -41,7 +44,10 @@ def with_this_library(server: FakeMetadataServer) -> Parts:
 
 
 def with_alibabacloud_credentials(server: FakeMetadataServer) -> Parts:
-    provider = alibabacloud.EcsRamRoleCredentialsProvider(async_update_enabled=False)
+    timeouts = HttpOptions(connect_timeout=60_000, read_timeout=60_000)  # its own are 1 s
+    provider = alibabacloud.EcsRamRoleCredentialsProvider(
+        async_update_enabled=False, http_options=timeouts
+    )
     # It has no setting for this.
     host = server.endpoint.removeprefix("http://")
     provider._EcsRamRoleCredentialsProvider__metadata_service_host = host

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 
 import pytest
+from support.plain_http import wait_until
 
 from ecs_role_creds.testing import FakeMetadataServer, VirtualClock
 
@@ -132,7 +133,12 @@ def test_reset(server: FakeMetadataServer, client: Client) -> None:
 
 def test_close_idle_connections(server: FakeMetadataServer, client: Client) -> None:
     client.get()
-    server.close_idle_connections()
+
+    def are_closed() -> bool:  # the thread may not have noticed yet that it has sent its response
+        server.close_idle_connections()
+        return not server._connections
+
+    wait_until(are_closed, 60)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
         client.get()
     client.close()

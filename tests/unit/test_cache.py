@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -58,17 +59,18 @@ def advance_to(clock: MovableClock, moment: float) -> None:
 
 
 class RollCall(MovableClock):
-    """Tells when so many threads have read it, which a caller does right before it joins."""
+    """Tells when so many threads have read it so often, which they do before they wait."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, readings: int = 1) -> None:
         super().__init__()
-        self.seen: set[int] = set()
+        self.seen: Counter[int] = Counter()
         self.threads = threads
+        self.readings = readings
         self.all_here = threading.Event()
 
     def __call__(self) -> float:
-        self.seen.add(threading.get_ident())
-        if len(self.seen) >= self.threads:
+        self.seen[threading.get_ident()] += 1
+        if sum(count >= self.readings for count in list(self.seen.values())) >= self.threads:
             self.all_here.set()
         return self.now
 
@@ -556,7 +558,8 @@ def test_refresh_fetches_whatever_the_cache_holds(clock: MovableClock, first: Cr
 
 
 def test_refresh_joins_the_fetch_under_way() -> None:
-    clock = RollCall(THREADS)
+    # By the third reading, a call of refresh() has joined or begun the fetch.
+    clock = RollCall(THREADS, readings=3)
     first = fake_credentials(1, clock)
     source = PatientSource(clock, first)
     cache = build_cache(source, clock, deadline=LONG, start_thread=start_thread)

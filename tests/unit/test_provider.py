@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -31,8 +31,18 @@ def documents(server: FakeMetadataServer) -> int:
     return sum(f"{one.method} {one.path}" == DOCUMENT for one in server.requests)
 
 
-def pollers() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == "ecs-role-creds-poller"]
+Pollers = Callable[[], list[threading.Thread]]
+
+
+@pytest.fixture
+def pollers() -> Pollers:
+    """The threads that this test has started; those of an earlier one may be about to end."""
+
+    def running() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name == "ecs-role-creds-poller"]
+
+    before = running()
+    return lambda: [one for one in running() if one not in before]
 
 
 @pytest.fixture
@@ -246,7 +256,9 @@ def test_status_tells_of_failures_and_asks_nothing(ecs_metadata: FakeMetadataSer
 # Polling.
 
 
-def test_polling_fetches_without_any_call(ecs_metadata: FakeMetadataServer) -> None:
+def test_polling_fetches_without_any_call(
+    ecs_metadata: FakeMetadataServer, pollers: Pollers
+) -> None:
     fetched = threading.Event()
 
     def clock() -> float:
@@ -262,18 +274,20 @@ def test_polling_fetches_without_any_call(ecs_metadata: FakeMetadataServer) -> N
         assert len(pollers()) == 1
         assert fetched.wait(LONG)
     assert not provider.status().is_polling
-    join_pollers()
+    join(pollers())
     assert provider.status().fetches == 1
     assert documents(ecs_metadata) == 1
 
 
-def join_pollers() -> None:
-    for poller in pollers():
+def join(threads: list[threading.Thread]) -> None:
+    for poller in threads:
         poller.join(LONG)
         assert not poller.is_alive()
 
 
-def test_as_many_stops_as_starts_end_polling(ecs_metadata: FakeMetadataServer) -> None:
+def test_as_many_stops_as_starts_end_polling(
+    ecs_metadata: FakeMetadataServer, pollers: Pollers
+) -> None:
     provider = EcsRamRoleCredentialsProvider("app-role")
     provider.start_polling()
     with provider.polling():
@@ -286,18 +300,22 @@ def test_as_many_stops_as_starts_end_polling(ecs_metadata: FakeMetadataServer) -
     assert provider.status().is_polling
     provider.stop_polling()
     assert not provider.status().is_polling
-    join_pollers()
+    join(pollers())
 
 
-def test_polling_ends_when_its_block_fails(ecs_metadata: FakeMetadataServer) -> None:
+def test_polling_ends_when_its_block_fails(
+    ecs_metadata: FakeMetadataServer, pollers: Pollers
+) -> None:
     provider = EcsRamRoleCredentialsProvider("app-role")
     with pytest.raises(KeyError), provider.polling():
         raise KeyError
     assert not provider.status().is_polling
-    join_pollers()
+    join(pollers())
 
 
-def test_poller_does_not_keep_the_provider_alive(ecs_metadata: FakeMetadataServer) -> None:
+def test_poller_does_not_keep_the_provider_alive(
+    ecs_metadata: FakeMetadataServer, pollers: Pollers
+) -> None:
     provider = EcsRamRoleCredentialsProvider("app-role", runtime=Runtime())
     provider.get_credentials()
     provider.start_polling()
@@ -306,7 +324,7 @@ def test_poller_does_not_keep_the_provider_alive(ecs_metadata: FakeMetadataServe
     del provider
     gc.collect()
     assert gone() is None
-    join_pollers()
+    join(pollers())
     gc.collect()
     assert cache_gone() is None
 

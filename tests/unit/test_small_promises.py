@@ -380,13 +380,14 @@ def test_an_idle_connection_is_not_used_again_after_a_while(clock: MovableClock)
 
 def test_fetches_that_hang_do_not_pile_up(clock: MovableClock) -> None:
     """A host name that takes long to resolve: one thread at a time uses the client."""
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
     first = fake_credentials(1, clock)
 
     class Slow(ScriptedSource):
         at_once = most_at_once = 0
 
         def fetch(self, until: float) -> Credentials:
+            begun.set()
             self.at_once += 1
             self.most_at_once = max(self.at_once, self.most_at_once)
             assert go_on.wait(LONG)
@@ -396,7 +397,7 @@ def test_fetches_that_hang_do_not_pile_up(clock: MovableClock) -> None:
     def start(work: object) -> bool:
         threads.append(threading.Thread(target=work, daemon=True))  # type: ignore[arg-type]
         threads[-1].start()
-        return True
+        return begun.wait(LONG)  # a fetch that no thread has begun would be dropped
 
     threads: list[threading.Thread] = []
     source = Slow(first)

@@ -111,7 +111,7 @@ def test_a_role_of_a_joined_instance_may_do_what_its_policies_say(fake: FakeOpen
     administrator.call("CreateRole", {"RoleName": "app", "AssumeRolePolicyDocument": trust})
     with FakeMetadataServer("app") as metadata, FakeMetadataServer("app", seed=2) as stranger:
         fake.add_instance(metadata=metadata)
-        provider = EcsRamRoleCredentialsProvider(endpoint=metadata.endpoint)
+        provider = EcsRamRoleCredentialsProvider(endpoint=metadata.endpoint, deadline=60)
         api = OpenApi(
             provider,
             region="cn-fake-1",
@@ -133,7 +133,7 @@ def test_a_role_of_a_joined_instance_may_do_what_its_policies_say(fake: FakeOpen
         with pytest.raises(CallError) as caught:
             api.call("ListRoles", {})
         assert caught.value.code == "InvalidSecurityToken.Expired"
-        other = EcsRamRoleCredentialsProvider(endpoint=stranger.endpoint)
+        other = EcsRamRoleCredentialsProvider(endpoint=stranger.endpoint, deadline=60)
         with pytest.raises(CallError) as caught:
             OpenApi(other, ram_endpoint=fake.endpoint).call("ListRoles", {})
         assert caught.value.code == "InvalidAccessKeyId.NotFound"

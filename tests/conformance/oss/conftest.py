@@ -20,7 +20,7 @@ def metadata() -> Iterator[FakeMetadataServer]:
 
 @pytest.fixture(scope="session")
 def provider(metadata: FakeMetadataServer) -> EcsRamRoleCredentialsProvider:
-    return EcsRamRoleCredentialsProvider(endpoint=metadata.endpoint)
+    return EcsRamRoleCredentialsProvider(endpoint=metadata.endpoint, deadline=60)
 
 
 @pytest.fixture
