@@ -291,6 +291,7 @@ class CacheModel(RuleBasedStateMachine):
     def refuse_credentials_of_a_role_that_is_gone(self, role_name: str | None) -> None:
         """A definite answer ends refused credentials; that of a pinned role's end is one, too."""
         self.recover()
+        self.launcher.is_shut_down = False  # callers who do not wait fetch nothing themselves
         self.wait_for_background()
         self.clock.now = max(self.clock(), self.state.refusable_at)
         refused = self.state.credentials
@@ -474,6 +475,18 @@ TestCacheModel.settings = settings(
     stateful_step_count=50,
     deadline=None,
 )
+
+
+def test_a_role_that_is_gone_while_no_thread_can_be_started() -> None:
+    """Callers who do not wait fetch nothing themselves: the credentials end once a thread can."""
+    model = CacheModel()
+    model.begin(life=12 * HOUR)
+    model.ask_if_due()
+    model.shut_down_or_not()
+    model.fail(MetadataUnreachableError("unreachable"), None)
+    model.invalidate(is_current=True)
+    model.refresh()
+    model.refuse_credentials_of_a_role_that_is_gone(None)
 
 
 @pytest.mark.parametrize(("has_credentials", "most"), [(True, 200), (False, 900)])
