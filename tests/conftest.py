@@ -1,10 +1,12 @@
 """What all tests share.
 
-No example of a property test has a time limit, and no provider that a test builds starts with the
-credentials of another test.
+No example of a property test has a time limit, no provider that a test builds starts with the
+credentials of another test, and the environment of the machine does not change what tests do.
 """
 
 from __future__ import annotations
+
+import os
 
 import pytest
 from hypothesis import settings
@@ -13,6 +15,15 @@ from ecs_role_creds.provider import forget_shared
 
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+# All servers of the tests are on loopback, without TLS. (pip may need a proxy for https.)
+PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+GIT = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # set while a hook of git runs
+CLIENTS = ("ALIBABA_CLOUD_", "AWS_")
+
+for _name in list(os.environ):
+    if _name in PROXIES or _name in GIT or _name.startswith(CLIENTS):
+        del os.environ[_name]
 
 
 @pytest.fixture(autouse=True)

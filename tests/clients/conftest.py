@@ -10,4 +10,4 @@ from ecs_role_creds.testing import FakeMetadataServer
 
 @pytest.fixture
 def provider(ecs_metadata: FakeMetadataServer) -> EcsRamRoleCredentialsProvider:
-    return EcsRamRoleCredentialsProvider()
+    return EcsRamRoleCredentialsProvider(deadline=60)

@@ -21,7 +21,7 @@ from typing import NamedTuple, NoReturn
 
 import pytest
 import requests
-from support.plain_http import sending
+from support.plain_http import sending, wait_until
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
 from ecs_role_creds.provider import Runtime
@@ -215,10 +215,12 @@ def _(server: FakeMetadataServer) -> None:
 @cause("not-yet")
 def _(server: FakeMetadataServer) -> None:
     server.hang()
+    provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint)
     try:
-        EcsRamRoleCredentialsProvider(endpoint=server.endpoint).get_credentials_nowait()
+        provider.get_credentials_nowait()
     finally:
         server.recover()
+        wait_until(lambda: not provider.status().is_refreshing)
 
 
 @cause("no-thread")

@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import alibabacloud_credentials.provider.ecs_ram_role as official
     import aliyunsdkcore.auth.signers.ecs_ram_role_signer as signers
+    from alibabacloud_credentials.http import HttpOptions
     from alibabacloud_credentials.provider.cli_profile import CLIProfileCredentialsProvider
     from alibabacloud_credentials.provider.profile import ProfileCredentialsProvider
     from alibabacloud_credentials.provider.refreshable import RefreshCachedSupplier
@@ -145,7 +146,9 @@ def test_every_reading_names_a_file() -> None:
 
 def official_provider(server: FakeMetadataServer) -> Any:
     provider = official.EcsRamRoleCredentialsProvider(
-        role_name="app-role", async_update_enabled=False
+        role_name="app-role",
+        async_update_enabled=False,
+        http_options=HttpOptions(connect_timeout=60_000, read_timeout=60_000),  # its own are 1 s
     )
     host = server.endpoint.removeprefix("http://")
     provider._EcsRamRoleCredentialsProvider__metadata_service_host = host

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3.util.connection
 from support import run_at_once
-from support.plain_http import ROLE_PATH, TOKEN_PATH, sending
+from support.plain_http import ROLE_PATH, TOKEN_PATH, sending, wait_until
 
 from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import (
@@ -113,7 +112,7 @@ CASES: dict[str, tuple[Spoil, type[CredentialsError], str]] = {
         "hardening mode",
     ),
     "throttled": (
-        lambda server: server.throttle(retry_after=30),
+        lambda server: server.throttle(retry_after=60),
         MetadataServiceError,
         "throttled",
     ),
@@ -210,6 +209,7 @@ def test_no_fall_back_to_normal_mode_after_a_time_out(ecs_metadata: FakeMetadata
     ecs_metadata.hang(on="token")
     with pytest.raises(MetadataUnreachableError):
         EcsRamRoleCredentialsProvider(deadline=DEADLINE).get_credentials()
+    wait_until(lambda: bool(ecs_metadata.requests))
     assert {one.method for one in ecs_metadata.requests} == {"PUT"}
 
 
@@ -403,7 +403,10 @@ def test_an_instance_whose_clock_is_off(ecs_metadata: FakeMetadataServer, hours:
 def test_off_the_cloud_the_first_error_is_quick_and_remembered() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    provider = EcsRamRoleCredentialsProvider(endpoint=f"http://127.0.0.1:{port}")
+    clock = time.monotonic()  # the second call comes within the pause after the first failure
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint=f"http://127.0.0.1:{port}", deadline=60, runtime=Runtime(clock=lambda: clock)
+    )
     with pytest.raises(MetadataUnreachableError, match="does not run on an ECS instance") as first:
         provider.get_credentials()
     with pytest.raises(MetadataUnreachableError) as second:
@@ -479,13 +482,14 @@ def test_the_deadline_covers_connecting_too(
     ecs_metadata: FakeMetadataServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deadline = 1.0
-    create_connection = urllib3.util.connection.create_connection
+    create_connection, connections = socket.create_connection, []
 
     def connect_slowly(*args: Any, **options: Any) -> socket.socket:
         time.sleep(0.45 * deadline)
-        return create_connection(*args, **options)
+        connections.append(create_connection(*args, **options))
+        return connections[-1]
 
-    monkeypatch.setattr(urllib3.util.connection, "create_connection", connect_slowly)
+    monkeypatch.setattr(socket, "create_connection", connect_slowly)
     ecs_metadata.hang()
 
     def seconds_taken() -> float:
@@ -499,6 +503,7 @@ def test_the_deadline_covers_connecting_too(
 
     # More than once where a busy machine holds it up.
     assert any(seconds_taken() < 1.2 * deadline for _ in range(3))
+    assert connections
 
 
 AUDIT = """

@@ -340,6 +340,7 @@ def failed_by(server: FakeMetadataServer, spoil: Spoil, kind: type[CredentialsEr
     try:
         return Failure(caught(provider.refresh), provider)
     finally:
+        wait_until(lambda: provider.status().failures > 0)
         server.recover()
         if server.role is None:
             server.attach("app-role")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from support.doctor_run import diagnose, surroundings
-from support.plain_http import sending
+from support.plain_http import sending, wait_until
 
 from ecs_role_creds.settings import DISABLED, ENDPOINT, IMDS_V1_DISABLED, ROLE_NAME
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss, IssuedCredentials
@@ -236,6 +236,7 @@ def test_a_service_that_hangs(tmp_path: Path) -> None:
     with FakeMetadataServer() as server:
         server.hang()
         found = diagnose(["--json"], surroundings(tmp_path, server, network_seconds=0.3))
+        wait_until(lambda: bool(server.requests))
         server.assert_requests("PUT /latest/api/token")  # nothing more once that had no answer
     (told,) = found.findings["address"]
     assert told.startswith(f"failed: Nothing answers at {server_address(told)} within ")

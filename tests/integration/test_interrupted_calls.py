@@ -271,13 +271,13 @@ def test_filter_that_fails_does_not_end_the_poller(
 
     logger = logging.getLogger("ecs_role_creds")
     provider = cold_provider(server)
+    rotations = [threading.Event(), threading.Event()]
+    provider.on_rotation(lambda _: rotations[provider.status().rotations - 1].set())
     logger.addFilter(fail)
     level = logger.level
     logger.setLevel(logging.INFO)
     try:
         with provider.polling():
-            rotations = [threading.Event(), threading.Event()]
-            provider.on_rotation(lambda _: rotations[provider.status().rotations - 1].set())
             assert rotations[0].wait(LONG)
             server.rotate()
             provider.invalidate(provider.get_credentials())

@@ -9,6 +9,7 @@ import pytest
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import CredentialsError, CredentialsExpiredError
+from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer, VirtualClock
 
 
@@ -55,7 +56,9 @@ def test_a_service_that_does_not_rotate() -> None:
     clock = VirtualClock()
     with FakeMetadataServer(life=600, clock=clock) as server:
         server.rotation_paused = True
-        provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint)
+        provider = EcsRamRoleCredentialsProvider(
+            endpoint=server.endpoint, deadline=60, runtime=Runtime(clock=clock)
+        )
         credentials = provider.get_credentials()
         clock.advance(598)  # what is left is less than a second, by a Date in whole seconds
         assert provider.refresh().access_key_id == credentials.access_key_id

@@ -66,6 +66,7 @@ def test_early_provider_asks_the_fake_of_each_test_anew(
 
 
 def test_early_provider_without_the_fixture_is_refused() -> None:
+    forget_credentials()  # a test of fake_metadata() gives it some
     with pytest.raises(CredentialsError, match="use the ecs_metadata fixture"):
         EARLY.get_credentials()
 

@@ -33,7 +33,13 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def git(*arguments: str) -> str:
-    identity = ["-c", "user.name=fake", "-c", "user.email=fake@example.com"]
+    own = (
+        "user.name=fake",
+        "user.email=fake@example.com",
+        "commit.gpgsign=false",
+        "core.hooksPath=",
+    )
+    identity = [word for setting in own for word in ("-c", setting)]
     done = subprocess.run(
         ["git", *identity, *arguments], capture_output=True, text=True, check=True
     )

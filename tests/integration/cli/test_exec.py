@@ -198,14 +198,15 @@ def test_signals_are_passed_on(
 def test_a_command_that_ignores_sigterm_goes_on(ecs_metadata: FakeMetadataServer) -> None:
     """And it still has its endpoint, until it ends by itself."""
     script = (
-        "trap '' TERM; trap 'echo seen' USR1; echo ready; read line; read line;"
+        "trap '' TERM; trap 'seen=1; echo seen' USR1; echo ready;"
+        ' while [ -z "$seen" ]; do sleep 0.05; done;'
         ' curl -s "$ALIBABA_CLOUD_CREDENTIALS_URI"; exit 4'
     )
     with running(["--keep-fresh"], script, ecs_metadata) as process:
         assert read_line(process) == "ready"
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGUSR1)  # passed on after the other
-        out, _ = process.communicate("\n\n", timeout=PATIENCE)
+        out, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 4
         assert "seen" in out
         assert ecs_metadata.issued[0].access_key_secret in out

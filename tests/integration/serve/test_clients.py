@@ -140,7 +140,7 @@ PYTHON = '''
 import json, os
 from alibabacloud_credentials.client import Client
 from alibabacloud_credentials.models import Config
-got = Client(Config(type="ecs_ram_role")).get_credential()
+got = Client(Config(type="ecs_ram_role", timeout=30_000, connect_timeout=30_000)).get_credential()
 print(json.dumps([got.access_key_id, got.access_key_secret, got.security_token]), flush=True)
 os._exit(0)
 '''

@@ -53,7 +53,9 @@ def world() -> Iterator[World]:
         FakeMetadataServer(life=LIFE, clock=clock) as upstream,
         ThreadPoolExecutor(CLIENTS) as pool,
     ):
-        provider = EcsRamRoleCredentialsProvider(endpoint=upstream.endpoint, runtime=runtime)
+        provider = EcsRamRoleCredentialsProvider(
+            endpoint=upstream.endpoint, deadline=60.0, runtime=runtime
+        )
         with Sidecar(upstream, limits, provider=provider) as sidecar:
             yield World(clock, upstream, sidecar, pool)
 
