@@ -75,13 +75,13 @@ def redirected(
         clock: The clock of the fake service, for the providers too; ``None``: real time.
     """
     variables = {name: os.environ.pop(name, None) for name in VARIABLES}
-    os.environ.update(environment)
     saved = {id(provider): _Saved(provider) for provider in _redirectable_providers()}
-    if clock is not None:
-        providers._runtimes[endpoint] = _runtime_on(clock)
-    providers.forget_shared()
-    _redirect_to(endpoint)
     try:
+        os.environ.update(environment)
+        if clock is not None:
+            providers._runtimes[endpoint] = _runtime_on(clock)
+        providers.forget_shared()
+        _redirect_to(endpoint)
         with _following(clock):
             yield
     finally:

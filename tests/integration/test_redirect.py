@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 import threading
 import weakref
@@ -24,7 +25,7 @@ from ecs_role_creds.errors import MetadataServiceError
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.reporting import RotationCallbacks
 from ecs_role_creds.settings import DEFAULT_ENDPOINT, ENDPOINT
-from ecs_role_creds.testing import FakeMetadataServer, VirtualClock, forget_credentials
+from ecs_role_creds.testing import FakeMetadataServer, VirtualClock, forget_credentials, redirect
 from ecs_role_creds.testing.redirect import redirected
 
 HOUR = 3600.0
@@ -276,6 +277,22 @@ def test_a_subclass_need_not_be_hashable(server: FakeMetadataServer) -> None:
     provider = Unhashable()
     with redirect_to(server):
         assert server.is_valid(provider.get_credentials())
+
+
+def test_the_environment_is_restored_where_the_redirection_fails(
+    server: FakeMetadataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(runtime: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setenv(ENDPOINT, "http://before.test")
+    monkeypatch.setattr(redirect, "_runtime_on", fail)
+    with (
+        pytest.raises(ZeroDivisionError),
+        redirected(server.environment, server.endpoint, VirtualClock()),
+    ):
+        pass
+    assert os.environ[ENDPOINT] == "http://before.test"
 
 
 # forget_credentials().
