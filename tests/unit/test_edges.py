@@ -7,12 +7,13 @@ import gc
 import logging
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
 
 from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
-from ecs_role_creds.cache import CredentialsCache, _without_frames
+from ecs_role_creds.cache import LAUNCH_GRACE, CredentialsCache, _without_frames
 from ecs_role_creds.errors import (
     MetadataServiceError,
     MetadataUnreachableError,
@@ -20,7 +21,8 @@ from ecs_role_creds.errors import (
 )
 from ecs_role_creds.flight import Flight
 from ecs_role_creds.health import Health, health_of
-from ecs_role_creds.polling import MAX_NAP, PollingSwitch, StopSignal
+from ecs_role_creds.polling import MAX_NAP, PollingSwitch, StopSignal, _poll
+from ecs_role_creds.preload import IMPORT_LIMIT
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.reporting import Audience, RotationCallbacks
 from ecs_role_creds.retries import Limits, RetryingClient
@@ -391,6 +393,75 @@ def test_a_defect_does_not_end_a_poller(
     assert record.exc_info[0] is ZeroDivisionError
 
 
+def test_a_call_that_does_not_wait_fetches_at_the_moment_when_a_fetch_is_due(
+    ecs_metadata: FakeMetadataServer, clock: MovableClock
+) -> None:
+    provider = EcsRamRoleCredentialsProvider(runtime=Runtime(clock=clock))
+    source = ScriptedSource(fake_credentials(1, clock, LIFE), fake_credentials(2, clock, 2 * LIFE))
+    provider._cache = build_cache(source, clock, start_thread=lambda work: not work())
+    provider._cache.refresh()
+    clock.now = provider._cache.record.hot_until
+    provider.get_credentials_nowait()
+    assert source.fetches == 2
+
+
+class PendingImport:
+    """An import that does not end."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self.launches = 0
+
+    def wait(self, timeout: float) -> None:
+        self.waits.append(timeout)
+
+    def launch_again(self, start_thread: object) -> None:
+        self.launches += 1
+
+
+@pytest.mark.parametrize(
+    ("timeout", "waits", "launches"),
+    [
+        ((), [0.0], 0),
+        ((LAUNCH_GRACE,), [LAUNCH_GRACE], 0),
+        ((5.0,), [LAUNCH_GRACE, 5.0], 1),
+    ],
+)
+def test_how_long_the_import_is_waited_for(
+    clock: MovableClock, timeout: tuple[float], waits: list[float], launches: int
+) -> None:
+    source, pending = ScriptedSource(CredentialsError("none")), PendingImport()
+    source.pending_import = lambda: pending  # type: ignore[method-assign,assignment,return-value]
+    cache = build_cache(source, clock)
+    assert not cache.import_http_client(*timeout)
+    assert (pending.waits, pending.launches) == (waits, launches)
+
+
+def test_a_poller_waits_for_the_import(clock: MovableClock) -> None:
+    source, pending = ScriptedSource(CredentialsError("none")), PendingImport()
+    source.pending_import = lambda: pending  # type: ignore[method-assign,assignment,return-value]
+    build_cache(source, clock).ask_if_due()
+    assert pending.waits == [LAUNCH_GRACE, IMPORT_LIMIT]
+    limits: list[float] = []
+    cache = SimpleNamespace(import_http_client=limits.append, ask_if_due=lambda: clock() + LONG)
+    switch = PollingSwitch(cache, clock)  # type: ignore[arg-type]
+    switch.start()
+    switch.stop()
+    assert limits == [IMPORT_LIMIT]
+
+
+def test_a_poller_does_not_sleep_if_a_fetch_is_due() -> None:
+    naps: list[float] = []
+
+    def wait(timeout: float) -> bool:
+        naps.append(timeout)
+        return True
+
+    switch = SimpleNamespace(fetch_if_due=lambda: -5.0)
+    _poll(lambda: switch, SimpleNamespace(is_set=False, wait=wait))  # type: ignore[arg-type,return-value]
+    assert naps == [0.0]
+
+
 def test_a_signal_that_is_set_does_not_wait() -> None:
     signal = StopSignal()
     assert signal.is_set is False
@@ -403,10 +474,17 @@ def test_a_signal_that_is_set_does_not_wait() -> None:
 def test_waiting_in_a_coroutine_goes_on_for_as_long_as_was_said(
     ecs_metadata: FakeMetadataServer,
 ) -> None:
-    ecs_metadata.fail(403, on="document", times=1)
     provider = EcsRamRoleCredentialsProvider(deadline=LONG)
-    credentials = asyncio.run(provider.wait_async(LONG))
-    assert ecs_metadata.is_valid(credentials)
+    ecs_metadata.detach()
+
+    async def attach_after_a_failure() -> Credentials:
+        waiting = asyncio.ensure_future(provider.wait_async(LONG))
+        while provider.status().failures == 0:  # noqa: ASYNC110 (it has no event)
+            await asyncio.sleep(0.001)
+        ecs_metadata.attach("app-role")
+        return await waiting
+
+    assert ecs_metadata.is_valid(asyncio.run(attach_after_a_failure()))
 
 
 # Callbacks.
