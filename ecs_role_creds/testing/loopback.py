@@ -209,7 +209,7 @@ class LoopbackServer:
         """Send a response with its faults. Returns whether the connection can still be used.
 
         ``calm`` ends what delays the response. It is the one from before the request was recorded:
-        whoever sees the request there and calls :meth:`release` ends its delay too.
+        a test that sees the request there and calls :meth:`release` ends its delay too.
         """
         if response.delay:
             calm.wait(response.delay)
