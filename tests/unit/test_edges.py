@@ -462,6 +462,12 @@ def test_a_poller_does_not_sleep_if_a_fetch_is_due() -> None:
     assert naps == [0.0]
 
 
+def test_a_poller_that_is_stopped_before_its_thread_runs_fetches_nothing() -> None:
+    signal = StopSignal()
+    signal.set()
+    _poll(lambda: pytest.fail("it looked for the provider"), signal)
+
+
 def test_a_signal_that_is_set_does_not_wait() -> None:
     signal = StopSignal()
     assert signal.is_set is False
