@@ -393,16 +393,88 @@ def test_a_defect_does_not_end_a_poller(
     assert record.exc_info[0] is ZeroDivisionError
 
 
-def test_a_call_that_does_not_wait_fetches_at_the_moment_when_a_fetch_is_due(
-    ecs_metadata: FakeMetadataServer, clock: MovableClock
+@pytest.mark.parametrize("call", ["get_credentials", "get_credentials_nowait", "async"])
+def test_the_moment_when_a_fetch_is_due(
+    ecs_metadata: FakeMetadataServer, clock: MovableClock, call: str
 ) -> None:
     provider = EcsRamRoleCredentialsProvider(runtime=Runtime(clock=clock))
     source = ScriptedSource(fake_credentials(1, clock, LIFE), fake_credentials(2, clock, 2 * LIFE))
     provider._cache = build_cache(source, clock, start_thread=lambda work: not work())
     provider._cache.refresh()
     clock.now = provider._cache.record.hot_until
-    provider.get_credentials_nowait()
+    calls: dict[str, Callable[[], object]] = {
+        "get_credentials": provider.get_credentials,
+        "get_credentials_nowait": provider.get_credentials_nowait,
+        "async": lambda: asyncio.run(provider.get_credentials_async()),
+    }
+    calls[call]()
     assert source.fetches == 2
+
+
+def test_refresh_begins_again_where_the_record_changed_meanwhile(clock: MovableClock) -> None:
+    first = fake_credentials(1, clock)
+    readings = iter(["the limit of the call", "the begin of the fetch"])
+
+    def change_at_the_begin() -> float:
+        if next(readings, None) == "the begin of the fetch":
+            cache.reset_after_fork()
+        return clock()
+
+    cache = build_cache(ScriptedSource(first), change_at_the_begin)  # type: ignore[arg-type]
+    assert cache.refresh() is first
+    assert cache.latest().state.begun == 1
+
+
+def test_refresh_in_a_child_that_was_forked_while_it_waited_begins_again(
+    clock: MovableClock,
+) -> None:
+    """Forked by native code, which calls no hook."""
+    first = fake_credentials(1, clock)
+    parents: list[object] = []
+
+    def start(work: Callable[[], object]) -> bool:
+        if parents:
+            work()
+        else:
+            flight = cache.latest().flight
+            assert flight is not None
+            flight._pid = -1
+            parents.append(flight)
+        return True
+
+    cache = build_cache(ScriptedSource(first), clock, start_thread=start)
+    assert cache.refresh() is first
+
+
+def test_waiting_for_no_time_in_a_coroutine_ends_at_once() -> None:
+    async def main() -> None:
+        flight: Flight[bool] = Flight(lambda flight: None)
+        waiting = asyncio.ensure_future(flight.wait_async(-1.0))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert waiting.done()
+        assert await waiting is None
+
+    asyncio.run(main())
+
+
+def test_the_setting_of_a_switch_is_kept_as_the_latest(clock: MovableClock) -> None:
+    """Else each call would follow the whole chain of those that were replaced, and keep it."""
+    switch = PollingSwitch(build_cache(ScriptedSource(fake_credentials(1, clock)), clock), clock)
+    for _ in range(3):
+        switch.start()
+        switch.stop()
+    assert not switch.is_on
+    assert switch._setting is switch._setting.latest()
+
+
+def test_idle_connections_age_by_the_clock_of_the_client(
+    ecs_metadata: FakeMetadataServer, clock: MovableClock
+) -> None:
+    client = RetryingClient(ecs_metadata.endpoint, clock=clock)
+    client.send("GET", "/latest/api/token", {}, Limits(clock() + LONG))
+    assert client._transport is not None
+    assert client._transport._clock is clock
 
 
 class PendingImport:
