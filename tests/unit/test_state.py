@@ -6,6 +6,8 @@ import pytest
 from support import MovableClock, fake_credentials
 
 from ecs_role_creds import CredentialsError
+from ecs_role_creds.errors import NoRoleAttachedError
+from ecs_role_creds.schedule import MAX_BACKOFF_EMPTY_HANDED
 from ecs_role_creds.state import Record, State
 
 
@@ -47,3 +49,16 @@ def test_before_the_first_fetch_one_is_due_whatever_the_clock_reads(now: float) 
     assert not state.can_serve(now)
     assert state.after_fork(now, 0.5) == state
     assert Record(state).hot_until < now
+
+
+def test_after_the_end_of_refused_credentials_the_pauses_are_those_without_any(
+    clock: MovableClock,
+) -> None:
+    first = fake_credentials(1, clock)
+    state = State().after_success(first, 1, clock(), 0.5).after_refusal(clock())
+    for _ in range(10):
+        state = state.after_failure(CredentialsError("trouble"), clock(), 0.99)
+    assert state.ask_at > clock() + MAX_BACKOFF_EMPTY_HANDED
+    state = state.after_failure(NoRoleAttachedError("no role"), clock(), 0.99)
+    assert state.credentials is None
+    assert state.ask_at <= clock() + MAX_BACKOFF_EMPTY_HANDED
