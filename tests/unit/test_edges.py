@@ -7,6 +7,7 @@ import gc
 import logging
 import threading
 from collections.abc import Callable
+from math import inf
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +20,7 @@ from ecs_role_creds.errors import (
     MetadataUnreachableError,
     NoRoleAttachedError,
 )
-from ecs_role_creds.flight import Flight
+from ecs_role_creds.flight import Flight, start_daemon_thread
 from ecs_role_creds.health import Health, health_of
 from ecs_role_creds.polling import MAX_NAP, PollingSwitch, StopSignal, _poll
 from ecs_role_creds.preload import IMPORT_LIMIT
@@ -27,7 +28,7 @@ from ecs_role_creds.provider import Runtime
 from ecs_role_creds.reporting import Audience, RotationCallbacks
 from ecs_role_creds.retries import Limits, RetryingClient
 from ecs_role_creds.schedule import Lifetime, waits_for_first_attempt
-from ecs_role_creds.state import State
+from ecs_role_creds.state import Record, State
 from ecs_role_creds.testing import FakeMetadataServer
 
 LONG = 60.0
@@ -610,3 +611,152 @@ def test_no_answer_is_an_error_of_its_own() -> None:
     client = RetryingClient(endpoint, sleep=lambda _: None)
     with pytest.raises(MetadataUnreachableError, match="check that no firewall"):
         client.send("GET", "/latest/api/token", {}, Limits(client._clock() + LONG))
+
+
+# The steps of a call.
+
+
+class StalledImport(PendingImport):
+    """An import that the call waits for."""
+
+    def __init__(self, outcome: bool | None = None, *, is_from_parent: bool = False) -> None:
+        super().__init__()
+        self.outcome = outcome
+        self.is_from_parent = is_from_parent
+        self.starters: list[object] = []
+
+    def wait(self, timeout: float) -> bool | None:  # type: ignore[override]
+        super().wait(timeout)
+        return self.outcome
+
+    def launch_again(self, start_thread: object) -> None:
+        self.starters.append(start_thread)
+
+
+def test_a_call_waits_for_a_stalled_import_and_launches_it_again(clock: MovableClock) -> None:
+    source, pending = ScriptedSource(fake_credentials(1, clock)), StalledImport()
+    source.pending_import = lambda: pending  # type: ignore[method-assign,assignment,return-value]
+    with pytest.raises(CredentialsError, match=r"^Importing the HTTP client .* took more than"):
+        build_cache(source, clock).get()
+    assert pending.waits == [LAUNCH_GRACE, IMPORT_LIMIT]
+    assert pending.starters == [start_daemon_thread]
+    assert source.fetches == 0
+
+
+def test_a_child_waits_for_its_own_import_and_not_for_its_parents(clock: MovableClock) -> None:
+    source = ScriptedSource(fake_credentials(1, clock))
+    parents, own = StalledImport(is_from_parent=True), StalledImport(outcome=True)
+    imports = iter([parents, own])
+    source.pending_import = lambda: next(imports)  # type: ignore[method-assign,assignment,return-value]
+    build_cache(source, clock).get()
+    assert own.waits == [LAUNCH_GRACE]
+
+
+@pytest.mark.parametrize("call", ["get", "refresh"])
+def test_a_fetch_that_no_thread_has_begun_is_launched_again(clock: MovableClock, call: str) -> None:
+    starts: list[object] = []
+
+    def start(work: Callable[[], object]) -> bool:
+        starts.append(work)
+        if len(starts) > 1:
+            work()
+        return True
+
+    first = fake_credentials(1, clock)
+    cache = build_cache(ScriptedSource(first), clock, deadline=5.0, start_thread=start)
+    assert getattr(cache, call)() is first
+    assert len(starts) == 2
+
+
+def test_a_call_without_time_for_that_launches_nothing_again(clock: MovableClock) -> None:
+    starts: list[object] = []
+    cache = build_cache(
+        ScriptedSource(fake_credentials(1, clock)),
+        clock,
+        deadline=LAUNCH_GRACE,
+        start_thread=lambda work: starts.append(work) is None,
+    )
+    clock.now = 0.0  # so that the deadline is exact
+    with pytest.raises(CredentialsError):
+        cache.get()
+    assert len(starts) == 1
+
+
+def test_the_fetching_thread_does_not_wait_for_itself(clock: MovableClock) -> None:
+    class AsksAgain(ScriptedSource):
+        def fetch(self, until: float) -> Credentials:
+            with pytest.raises(CredentialsError, match="^Credentials were requested on"):
+                cache.refresh()
+            return super().fetch(until)
+
+    first = fake_credentials(1, clock)
+    cache = build_cache(AsksAgain(first), clock)
+    assert cache.refresh() is first
+
+
+def test_get_begins_again_where_the_record_changed_meanwhile(clock: MovableClock) -> None:
+    first = fake_credentials(1, clock)
+    readings = iter(["the limit of the call", "is it due", "the begin of the fetch"])
+
+    def change_at_the_begin() -> float:
+        if next(readings, None) == "the begin of the fetch":
+            cache.reset_after_fork()
+        return clock()
+
+    cache = build_cache(ScriptedSource(first), change_at_the_begin)  # type: ignore[arg-type]
+    assert cache.get() is first
+
+
+def test_who_waits_for_a_fetch_that_was_replaced_gets_its_outcome(clock: MovableClock) -> None:
+    class Replaces(ScriptedSource):
+        def fetch(self, until: float) -> Credentials:
+            cache.reset_after_fork()
+            return super().fetch(until)
+
+    first = fake_credentials(1, clock)
+    cache = build_cache(Replaces(first), clock)
+    assert cache.refresh() is first
+    assert cache.latest().state.credentials is None
+
+
+def test_credentials_that_are_refused_while_they_are_fetched_are_fetched_again(
+    clock: MovableClock,
+) -> None:
+    first, second = fake_credentials(1, clock, LIFE), fake_credentials(2, clock, 2 * LIFE)
+
+    class RefusedMeanwhile(ScriptedSource):
+        def fetch(self, until: float) -> Credentials:
+            fetched = super().fetch(until)
+            if self.fetches == 2:
+                cache.invalidate(first)
+            return fetched
+
+    cache = build_cache(RefusedMeanwhile(first, first, second), clock)
+    cache.get()
+    clock.advance(LIFE - 30.0)  # so close to the end that a call waits
+    assert cache.get() is second
+
+
+def test_the_warning_of_a_fetch_is_logged(
+    clock: MovableClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = ScriptedSource(fake_credentials(1, clock))
+    source.take_warning = lambda: "a fake warning, 100 %s"  # type: ignore[method-assign,assignment,return-value]
+    build_cache(source, clock).get()
+    (record,) = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert record.getMessage() == "a fake warning, 100 %s"
+
+
+def test_waiting_for_no_time_ends_at_once() -> None:
+    timeouts: list[float] = []
+    flight: Flight[bool] = Flight(lambda flight: None)
+    flight._future = SimpleNamespace(result=timeouts.append)  # type: ignore[assignment]
+    flight.wait(-1.0)
+    assert timeouts == [0.0]
+
+
+def test_a_record_that_was_replaced_serves_nobody(clock: MovableClock) -> None:
+    record = Record(State().after_success(fake_credentials(1, clock), 1, clock(), 0.5))
+    assert record.hot_until > clock()
+    record.retire()
+    assert record.hot_until == -inf
