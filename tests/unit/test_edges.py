@@ -685,7 +685,7 @@ def test_a_call_without_time_for_that_launches_nothing_again(clock: MovableClock
 def test_the_fetching_thread_does_not_wait_for_itself(clock: MovableClock) -> None:
     class AsksAgain(ScriptedSource):
         def fetch(self, until: float) -> Credentials:
-            with pytest.raises(CredentialsError, match="^Credentials were requested on"):
+            with pytest.raises(CredentialsError, match="Credentials were requested on"):
                 cache.refresh()
             return super().fetch(until)
 
@@ -760,3 +760,20 @@ def test_a_record_that_was_replaced_serves_nobody(clock: MovableClock) -> None:
     assert record.hot_until > clock()
     record.retire()
     assert record.hot_until == -inf
+
+
+def test_the_record_of_a_cache_is_kept_as_the_latest(clock: MovableClock) -> None:
+    """Else each call would follow the whole chain of those that were replaced, and keep it."""
+    cache = build_cache(ScriptedSource(fake_credentials(1, clock)), clock)
+    old = cache.record
+    cache.get()
+    cache.record = old  # as a thread leaves it that wrote last, but began first
+    latest = cache.latest()
+    assert cache.record is latest is not old
+
+
+def test_a_child_does_not_run_the_fetch_of_its_parent() -> None:
+    flight: Flight[bool] = Flight(lambda flight: pytest.fail("it was run"))
+    flight._pid = -1
+    flight.run()
+    assert not flight.has_begun
