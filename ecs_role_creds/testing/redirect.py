@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 
 from ecs_role_creds import provider as providers
@@ -46,16 +46,18 @@ def forget_credentials() -> None:
     0
     """
     providers.forget_shared()
-    for provider in _living_providers():
-        _rebuild(provider, provider._settings, provider._polling.starts)
+    _empty_caches_of(_living_providers())
 
 
 def forget_credentials_of(endpoint: str) -> None:
     """Empty the caches of the providers of one endpoint, as :func:`forget_credentials` does."""
     sharing.forget_shared(endpoint)
-    for provider in _living_providers():
-        if provider._settings.endpoint == endpoint:
-            _rebuild(provider, provider._settings, provider._polling.starts)
+    _empty_caches_of(one for one in _living_providers() if one._settings.endpoint == endpoint)
+
+
+def _empty_caches_of(living: Iterable[EcsRamRoleCredentialsProvider]) -> None:
+    for provider in living:
+        _rebuild(provider, provider._settings, provider._polling.starts)
 
 
 @contextlib.contextmanager

@@ -304,7 +304,8 @@ def test_drip(server: FakeMetadataServer) -> None:
         pieces = []
         while not b"".join(pieces).endswith(b"app-role"):
             pieces.append(connection.recv(65536))
-    assert len(pieces) > 3  # loopback joins those that arrive while this thread is not running
+    # Loopback may join a few on their way.
+    assert len(pieces) > len(b"".join(pieces)) / 2
     assert b"".join(pieces).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
