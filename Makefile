@@ -89,11 +89,11 @@ stranger: $(VENV)/dev.stamp
 soak: $(VENV)/dev.stamp
 	$(PYTEST) -m soak --timeout=1800 -s
 
-# The tests RUNS times beside BUSY busy loops: prints how many runs failed, and which tests.
+# `make test` RUNS times beside BUSY busy loops: prints how many runs failed, and which tests.
 RUNS ?= 10
 BUSY ?= 4
 
-stress: $(VENV)/dev.stamp $(VENV)/awscli.stamp
+stress: $(VENV)/dev.stamp
 	$(BIN)/python tests/stress/run.py --runs $(RUNS) --busy $(BUSY)
 
 model: $(VENV)/dev.stamp

@@ -18,6 +18,11 @@ sys.dont_write_bytecode = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CLAIMED = nox.project.python_versions(PROJECT)
+FILESYSTEM_TESTS = [
+    "tests/clients/filesystems",
+    "tests/clients/test_adapters.py",
+    "tests/conformance/oss/test_ossfs.py",
+]
 OTHERS = ["3.13t", "3.14t", "pypy3.10", "pypy3.11"]
 """Free-threaded builds, and PyPy. Not every SDK that the tests use can be installed there."""
 
@@ -25,7 +30,7 @@ nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["tests", "core"]
+nox.options.sessions = ["tests", "filesystems", "core"]
 
 
 @nox.session(python=CLAIMED)
@@ -33,6 +38,13 @@ def tests(session: nox.Session) -> None:
     """The whole suite."""
     session.install("--quiet", "--editable", ".[dev]")
     session.run("python", "-m", "pytest", "-m", "not soak", "-n", "auto", *session.posargs)
+
+
+@nox.session(python=CLAIMED)
+def filesystems(session: nox.Session) -> None:
+    """The tests that ``make test`` runs in an environment of their own."""
+    session.install("--quiet", "--editable", ".[filesystems]")
+    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs or FILESYSTEM_TESTS)
 
 
 @nox.session(python=OTHERS)

@@ -251,6 +251,22 @@ def test_a_broken_off_answer_is_not_believed(at: int, framing: str) -> None:
     assert len(again.requests) == at + 3
 
 
+_TROUBLE = {
+    "unavailable": b"503 Service Unavailable\nContent-Length: 0\n\n",
+    "session token": b"200 OK\nContent-Length: 21\n\nfake+canary+session==",
+    "role": b"200 OK\nContent-Length: 8\n\napp-role",
+    "refused": b"401 Unauthorized\nContent-Length: 0\n\n",
+    "gone": b"404 Not Found\nContent-Length: 0\n\n",
+}
+
+
+@thorough
+@given(st.lists(st.sampled_from(list(_TROUBLE.values())), min_size=1, max_size=40))
+def test_the_number_of_requests_is_limited(heads: list[bytes]) -> None:
+    """The target counts them. One after the other, these answers lead from retry to retry."""
+    try_conversation(b"\n".join([b"", *(b"=== answer\nHTTP/1.1 " + head for head in heads), b""]))
+
+
 # That the checks see what they are for: a client that is broken in one way each.
 
 
@@ -316,6 +332,10 @@ BREAKAGES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None]]] = {
         lambda patch: [
             patch.setattr(retries, name, 10**6) for name in ("MAX_TRIES", "MAX_REQUESTS")
         ],
+    ),
+    "requests without a limit": (
+        "requests-without-end",
+        lambda patch: patch.setattr(retries, "MAX_REQUESTS", 10**6),
     ),
     "redirects that are followed": (
         "redirect-302",

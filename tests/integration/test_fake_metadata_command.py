@@ -81,7 +81,7 @@ def test_a_seed_makes_runs_alike() -> None:
 )
 def test_bad_use_is_explained(arguments: list[str], message: str) -> None:
     done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 2
     assert message in done.stderr

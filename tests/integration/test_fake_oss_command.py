@@ -51,7 +51,7 @@ def test_serves_until_interrupted(ended_by: signal.Signals, tmp_path: Path) -> N
         picture = bucket.get_object("picture.png")
         assert (picture.read(), picture.content_type) == (b"a picture", "image/png")
         process.send_signal(ended_by)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         assert (process.returncode, out, err) == (0, "", "")
 
 

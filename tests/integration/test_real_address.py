@@ -31,7 +31,7 @@ triple = [got.access_key_id, got.access_key_secret, got.security_token]
 """
 NODE = """
 command = ["node", "client.js", *([role_name] if role_name else [])]
-done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 assert done.returncode == 0, done.stderr
 triple = json.loads(done.stdout)
 """

@@ -5,6 +5,8 @@ Writes docs/mutation.md. Fails if a mutant survived that judged.toml does not li
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 import subprocess
 import sys
 from collections import Counter
@@ -104,6 +106,14 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def surroundings() -> str:
+    """When and on what it was run."""
+    python = f"`{platform.python_implementation()} {platform.python_version()}`"
+    version = f"`mutmut {importlib.metadata.version('mutmut')}`"
+    today = f"{datetime.now(timezone.utc):%Y-%m-%d}"
+    return table(["Date", "Python", "Version"], [[today, python, version]])
+
+
 def score_table(mutants: list[Mutant]) -> str:
     """The score of each module."""
     rows = []
@@ -134,7 +144,7 @@ def main() -> int:
             unjudged.append(f"{mutant.name} ({mutant.status})\n    {change}")
     # Figures are in tables, and not in the text, so that its translation stays valid.
     groups = sorted(by_reason.items(), key=lambda item: len(item[1]))
-    page = f"{INTRODUCTION}\n{table(['Date'], [[f'{datetime.now(timezone.utc):%Y-%m-%d}']])}\n"
+    page = f"{INTRODUCTION}\n{surroundings()}\n"
     page += score_table(mutants) + "\n## The survivors\n\n"
     page += table(["reason", "mutants"], [[why or UNJUDGED, str(len(its))] for why, its in groups])
     for why, changes in groups:

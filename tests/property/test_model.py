@@ -16,7 +16,15 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support import EPOCH, Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
+from support import (
+    EPOCH,
+    Launcher,
+    MovableClock,
+    ScriptedSource,
+    build_cache,
+    fake_credentials,
+    is_close_and_unattempted,
+)
 
 from ecs_role_creds import Credentials, CredentialsError
 from ecs_role_creds.cache import CredentialsCache
@@ -215,6 +223,10 @@ class CacheModel(RuleBasedStateMachine):
 
     # What callers do.
 
+    def has_to_wait(self) -> bool:
+        now = self.clock()
+        return not self.state.can_serve(now) or is_close_and_unattempted(now, self.state)
+
     def ask(self) -> Credentials:
         record = self.cache.record
         if self.clock() < record.hot_until:
@@ -223,10 +235,10 @@ class CacheModel(RuleBasedStateMachine):
 
     @rule()
     def get(self) -> None:
-        if not self.state.can_serve(self.clock()) or self.state.waits_for_attempt(self.clock()):
+        if self.has_to_wait():
             self.wait_for_background()
         before, began_at, requests = self.state, self.clock(), self.requests
-        has_to_wait = not before.can_serve(began_at) or before.waits_for_attempt(began_at)
+        has_to_wait = self.has_to_wait()
         self.launcher.will_wait = lambda: has_to_wait
         try:
             credentials = self.ask()
@@ -241,8 +253,9 @@ class CacheModel(RuleBasedStateMachine):
         self.check(credentials)
         if not has_to_wait:
             assert credentials is before.credentials, "no one is held up"
-        elif before.waits_for_attempt(began_at) and not before.is_withheld:
-            assert self.state.attempted_at >= before.life.opens_at, "it was to be waited for"
+        elif before.can_serve(began_at):
+            assert self.requests == requests + 1, "the first attempt was to be waited for"
+            assert credentials is self.state.credentials, "its outcome was to be waited for"
 
     @rule(count=st.integers(2, 40))
     def get_many(self, count: int) -> None:

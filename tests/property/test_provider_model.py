@@ -17,7 +17,7 @@ import responses
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from support import Launcher
+from support import Launcher, is_close_and_unattempted
 
 from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import NoRoleAttachedError
@@ -61,7 +61,7 @@ class ProviderModel(RuleBasedStateMachine):
         self.mock.start()
         self.clock = VirtualClock()
         self.service = fake_metadata(self.mock, clock=self.clock)
-        self.launcher = LauncherForWaiters(lambda: self.is_refreshing or not self.has_valid())
+        self.launcher = LauncherForWaiters(lambda: self.is_refreshing or self.has_to_wait())
         self.wall_clock_error = timedelta(0)
         self.is_refreshing = False
         self.is_polling = False
@@ -86,6 +86,10 @@ class ProviderModel(RuleBasedStateMachine):
     def has_valid(self) -> bool:
         return self.provider._cache.record.state.can_serve(self.clock())
 
+    def has_to_wait(self) -> bool:
+        state = self.provider._cache.record.state
+        return not self.has_valid() or is_close_and_unattempted(self.clock(), state)
+
     @property
     def is_healthy(self) -> bool:
         return not self.service._faults and self.service.role is not None
@@ -94,9 +98,10 @@ class ProviderModel(RuleBasedStateMachine):
 
     @rule()
     def get(self) -> None:
-        if not self.has_valid():
+        if self.has_to_wait():
             self.launcher.run_all()
         had_valid, asked = self.has_valid(), len(self.service.requests)
+        had_to_wait, before = self.has_to_wait(), self.provider._cache.record.state
         was_in_reach = self.is_healthy and self.provider.status().next_request_in == 0
         try:
             credentials = self.provider.get_credentials()
@@ -105,7 +110,12 @@ class ProviderModel(RuleBasedStateMachine):
             assert not was_in_reach, "it could have been asked"
             return
         self.check(credentials)
-        assert not (had_valid and len(self.service.requests) > asked), "the caller was held up"
+        state = self.provider._cache.record.state
+        if not had_to_wait:
+            assert len(self.service.requests) == asked, "the caller was held up"
+        elif had_valid:
+            assert (state.fetches + state.failed) == (before.fetches + before.failed) + 1
+            assert credentials is state.credentials, "the first attempt was to be waited for"
 
     @rule()
     def refresh(self) -> None:
@@ -195,6 +205,15 @@ class ProviderModel(RuleBasedStateMachine):
     def suspend(self, seconds: float) -> None:
         """Time passes, and nobody does anything."""
         self.clock.advance(seconds)
+
+    @rule()
+    def get_first_when_expiration_is_close(self) -> None:
+        """A process that calls seldom."""
+        life = self.provider._cache.record.state.life
+        if life is not None:
+            moment = (life.close_at + life.expires_at) / 2
+            self.clock.advance(max(0.0, moment - self.clock()))
+            self.get()
 
     @rule(hours=st.sampled_from([-24 * 365, -8, -0.01, 0, 0.01, 8, 24 * 365]))
     def set_wall_clock(self, hours: float) -> None:

@@ -6,6 +6,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from ecs_role_creds.schedule import (
+    CLOSE_TO_EXPIRATION,
     FIRST_BACKOFF,
     MAX_BACKOFF,
     MAX_BACKOFF_EMPTY_HANDED,
@@ -17,6 +18,7 @@ from ecs_role_creds.schedule import (
     after_refusal,
     after_unchanged,
     first_ask,
+    waits_for_first_attempt,
 )
 
 SLACK = 1e-6
@@ -47,6 +49,34 @@ def test_window_is_the_last_29_minutes_or_the_second_half(life: Lifetime) -> Non
     assert 0 < life.window <= min(REFRESH_WINDOW, length / 2)
     assert life.fetched_at < life.opens_at < life.expires_at
     assert 0 < life.min_pause <= min(MIN_PAUSE, length / 40)
+
+
+@given(lives, draws)
+def test_expiration_is_close_in_the_last_minute_or_the_last_sixth_of_a_short_window(
+    life: Lifetime, draw: float
+) -> None:
+    left = life.expires_at - life.close_at
+    if life.window >= 6 * CLOSE_TO_EXPIRATION:
+        assert abs(left - 60.0) <= SLACK
+    else:
+        assert abs(left - life.window / 6) <= SLACK
+    # A process that is called often has refreshed before: its callers never wait.
+    assert first_ask(life.fetched_at, life, draw) < life.close_at
+
+
+@given(lives_and_moments(may_be_over=True), st.floats(0.0, 1.0))
+def test_who_waits_for_the_first_attempt(
+    life_and_now: tuple[Lifetime, float], share: float
+) -> None:
+    life, now = life_and_now
+    attempted_at = life.fetched_at + share * (now - life.fetched_at)
+    is_attempted = attempted_at >= life.opens_at
+    is_close = life.close_at < now < life.expires_at
+    waits = waits_for_first_attempt(now, life, attempted_at)
+    assert waits == (is_close and not is_attempted)
+    # The attempt ends the wait, whenever it was made.
+    assert not waits_for_first_attempt(now, life, now)
+    assert not waits_for_first_attempt(now, life, life.opens_at)
 
 
 @given(lives, draws)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import botocore.credentials
+import botocore.utils
+import oss2.credentials
 import pytest
 
 from ecs_role_creds import Credentials
 from ecs_role_creds.cache import FETCH_SHARE, CredentialsCache
 from ecs_role_creds.errors import CredentialsError, MetadataUnreachableError
 from simulation import report
-from simulation.clients import EVERY, AlibabaCredentials, Client, CredentialsGo, EcsRoleCreds, Oss2
+from simulation.clients import (
+    EVERY,
+    AlibabaCredentials,
+    Botocore,
+    Client,
+    CredentialsGo,
+    EcsRoleCreds,
+    Oss2,
+)
 from simulation.fleet import DAY, HOST, HOSTS, Day, Fleet, simulate
 from simulation.process import Tally, run
 from simulation.seldom import Left
@@ -139,6 +151,24 @@ def test_peers_show_what_their_sources_say() -> None:
     alibaba = called(AlibabaCredentials(Service(0.0, outage, Requests(DAY)), Random(1)), 7 * HOUR)
     assert alibaba.failed == 0
     assert alibaba.expired == 0  # it refreshed at 5:00 and fell due at 6:00, with the next token
+
+
+def test_figures_of_installed_peers_are_those_of_the_packages() -> None:
+    """The newest releases are installed for the tests: a change shows here."""
+    service = Service(0.0, [], Requests(DAY))  # its first token expires at LIFE
+    aws = Botocore(service, Random(1))
+    aws.call(0.0)
+    advisory = botocore.credentials.RefreshableCredentials._advisory_refresh_timeout
+    assert aws.acts_at() == LIFE - advisory
+    assert aws.waits == 2 * botocore.utils.DEFAULT_METADATA_SERVICE_TIMEOUT
+
+    provider = inspect.signature(oss2.credentials.EcsRamRoleCredentialsProvider.__init__)
+    defaults = {name: one.default for name, one in provider.parameters.items()}
+    oss = Oss2(service, Random(1))
+    assert oss.waits == defaults["max_retries"] * defaults["timeout"]
+    oss.call(0.0)
+    kept = oss2.credentials.DEFAULT_ECS_SESSION_EXPIRED_FACTOR
+    assert oss.acts_at() == pytest.approx(kept * LIFE)
 
 
 @pytest.mark.parametrize("fleet", [HOST, HOSTS])

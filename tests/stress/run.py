@@ -2,7 +2,7 @@
 
     python tests/stress/run.py --runs 10 --busy 4 [-- arguments for pytest]
 
-Without arguments for pytest, runs what ``make test`` runs. Exits with 1 if a run failed.
+Runs ``make test``, or pytest if there are arguments for it. Exits with 1 if a run failed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-MAKE_TEST = ["-m", "not soak", "-n", "auto"]
 # It also ends on its own when this process is gone, however that ended.
 BUSY_LOOP = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(100_000))"
 
@@ -50,9 +49,10 @@ def failed_tests(output: str) -> list[str]:
 
 
 def run_once(arguments: list[str]) -> tuple[int, str]:
-    """Exit status and output of pytest."""
+    """Exit status and output of ``make test``, or of pytest with these arguments."""
+    pytest = [sys.executable, "-m", "pytest", "-q", *arguments]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *arguments],
+        pytest if arguments else ["make", "test"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -77,7 +77,7 @@ def main() -> int:
     with busy_loops(options.busy):
         for number in range(1, options.runs + 1):
             begin = time.monotonic()
-            status, output = run_once(options.pytest or MAKE_TEST)
+            status, output = run_once(options.pytest)
             took = time.monotonic() - begin
             print(f"run {number}: exit status {status}, {took:.0f} s", flush=True)
             if status != 0:

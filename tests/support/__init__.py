@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from ecs_role_creds import Credentials
 from ecs_role_creds.cache import CredentialsCache
+from ecs_role_creds.state import State
 from ecs_role_creds.testing import FakeMetadataServer
 
 EPOCH = datetime(2030, 1, 1, tzinfo=timezone.utc)
@@ -106,6 +107,20 @@ def build_cache(
     return CredentialsCache(
         source, deadline=deadline, clock=clock, random=lambda: random, start_thread=start_thread
     )
+
+
+def is_close_and_unattempted(now: float, state: State) -> bool:
+    """Whether a call has to wait although there are valid credentials, as documented.
+
+    They expire in less than 60 s, or in less than a sixth of the refresh window where that is
+    less, and no fetch has ended since the window opened. Written a second time, to judge the schedule by.
+    """
+    if state.life is None:
+        return False
+    fetched_at, expires_at = state.life
+    window = min(29 * 60, (expires_at - fetched_at) / 2)
+    is_close = expires_at - min(60, window / 6) < now < expires_at
+    return is_close and state.attempted_at < expires_at - window
 
 
 def documents(server: FakeMetadataServer) -> int:

@@ -9,6 +9,7 @@ import pickle
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -26,6 +27,7 @@ from ecs_role_creds import (
     preload,
 )
 from ecs_role_creds.adapters.generic import credentials_document
+from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.errors import (
     AccessRefusedError,
     ConfigurationError,
@@ -33,10 +35,9 @@ from ecs_role_creds.errors import (
     MetadataDisabledError,
     MetadataServiceError,
 )
-from ecs_role_creds.metadata import MetadataClient
+from ecs_role_creds.flight import start_daemon_thread
 from ecs_role_creds.polling import PollingSwitch
 from ecs_role_creds.provider import Runtime
-from ecs_role_creds.retries import MAX_REQUESTS
 from ecs_role_creds.settings import Settings
 from ecs_role_creds.testing import FakeMetadataServer
 from ecs_role_creds.transport import MAX_IDLE, Transport
@@ -320,6 +321,67 @@ def test_nobody_waits_close_to_expiration_once_an_attempt_was_made(clock: Movabl
     assert len(launcher.waiting) == 1
 
 
+def close_to_expiration(
+    clock: MovableClock, *then: Credentials | Exception, **options: Any
+) -> tuple[CredentialsCache, ScriptedSource]:
+    """A cache whose credentials expire in 30 s, and that has not been called for long."""
+    source = ScriptedSource(fake_credentials(1, clock, life=3600.0), *then)
+    cache = build_cache(source, clock, **options)
+    cache.ask_if_due()
+    clock.advance(3600.0 - 30.0)
+    return cache, source
+
+
+def test_a_caller_that_waits_for_a_failing_first_attempt_gets_the_valid_credentials(
+    clock: MovableClock,
+) -> None:
+    cache, source = close_to_expiration(clock, MetadataServiceError("down"))
+    assert cache.get().access_key_id == "STS.FAKE0001"
+    assert source.fetches == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_first_attempt_that_hangs_is_waited_for_until_the_deadline(
+    clock: MovableClock, is_async: bool
+) -> None:
+    deadline = 0.1
+    cache, source = close_to_expiration(clock, deadline=deadline, start_thread=Launcher())
+    begun_at = time.monotonic()
+    got = asyncio.run(cache.get_async()) if is_async else cache.get()
+    assert time.monotonic() - begun_at >= 0.9 * deadline
+    assert got.access_key_id == "STS.FAKE0001"
+    assert source.fetches == 1
+
+
+def test_all_callers_wait_for_one_first_attempt(clock: MovableClock) -> None:
+    count = 8
+    all_call, may_end = threading.Barrier(count + 1), threading.Event()
+
+    class Slow(ScriptedSource):
+        def fetch(self, until: float) -> Credentials:
+            credentials = super().fetch(until)
+            assert self.fetches == 1 or may_end.wait(LONG)
+            return credentials
+
+    first = fake_credentials(1, clock, life=3600.0)
+    second = fake_credentials(2, clock, life=7200.0)
+    source = Slow(first, second)
+    cache = build_cache(source, clock, deadline=LONG, start_thread=start_daemon_thread)
+    assert cache.get() is first
+    clock.advance(3600.0 - 30.0)
+
+    def call(_: int) -> Credentials:
+        all_call.wait(LONG)
+        return cache.get()
+
+    with ThreadPoolExecutor(count) as pool:
+        calls = pool.map(call, range(count))
+        all_call.wait(LONG)
+        may_end.set()
+        assert all(got is second for got in calls)
+    assert source.fetches == 2
+
+
 def test_coroutines_wait_for_the_first_attempt_too(clock: MovableClock) -> None:
     second = fake_credentials(2, clock, life=7200.0)
     cache = build_cache(ScriptedSource(fake_credentials(1, clock, life=3600.0), second), clock)
@@ -329,21 +391,6 @@ def test_coroutines_wait_for_the_first_attempt_too(clock: MovableClock) -> None:
 
 
 # The wire.
-
-
-def test_a_hostile_service_gets_twelve_requests_at_most(ecs_metadata: FakeMetadataServer) -> None:
-    naps: list[float] = []
-    client = MetadataClient(
-        Settings(endpoint=ecs_metadata.endpoint), sleep=naps.append, random=lambda: 0.0
-    )
-    ecs_metadata.fail(401, on="role")
-    ecs_metadata.fail(401, on="document")
-    ecs_metadata.answer("token", on="token")
-    for status in (500, 500, 401) * 8:
-        ecs_metadata.fail(status, times=1)
-    with pytest.raises(CredentialsError):
-        client.fetch(client._clock() + LONG)
-    assert len(ecs_metadata.requests) <= MAX_REQUESTS
 
 
 def test_an_idle_connection_is_not_used_again_after_a_while(clock: MovableClock) -> None:
@@ -439,12 +486,17 @@ print(sorted(set(sys.modules) - before))
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_an_import_that_fails_is_reported_as_one(ecs_metadata: FakeMetadataServer) -> None:
+@pytest.mark.parametrize("error", ["ImportError", "AttributeError", "RuntimeError", "SyntaxError"])
+def test_an_import_that_fails_is_reported_as_one(
+    ecs_metadata: FakeMetadataServer, tmp_path: Path, error: str
+) -> None:
+    """Whatever a broken installation raises."""
     import subprocess
 
+    (tmp_path / "requests.py").write_text(f"raise {error}('half of it is missing')\n")
     script = """
 import sys
-sys.modules["requests"] = None
+sys.path.insert(0, sys.argv[1])
 from ecs_role_creds import CredentialsError, get_credentials
 for _ in range(2):
     try:
@@ -453,9 +505,14 @@ for _ in range(2):
         print(error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.stdout.count("Cannot import the HTTP client") == 2, done.stderr
+    assert done.stdout.count("half of it is missing") == 2
     assert "metadata service" not in done.stdout
     ecs_metadata.assert_no_requests()
 
