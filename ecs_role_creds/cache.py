@@ -195,6 +195,14 @@ class CredentialsCache:
             pending.launch_again(start_daemon_thread)  # the thread that should was interrupted
         return pending.wait(timeout) is not None
 
+    async def import_http_client_async(self) -> None:
+        """Import the HTTP client, without blocking the event loop.
+
+        Raises:
+            CredentialsError: It takes more than a minute.
+        """
+        await _run_async(self._import_first())
+
     def latest(self) -> Record:
         """Return the current record."""
         record = self.record
@@ -403,6 +411,8 @@ class CredentialsCache:
                 after = before.after_failure(outcome, now, draw)
             if self._replace(record, after, None):
                 break
+        # The next one may start although a callback or a log handler blocks this thread.
+        self._starting.clear()
         flight.finish(outcome)
         self._on_landing()
         self._report(before, after, outcome, now)
@@ -427,7 +437,7 @@ class CredentialsCache:
                 outcome.role_name,
                 outcome.expiration.isoformat(),
             )
-            self.audience.call(outcome)
+            self.audience.call(outcome, lambda: not self.latest().state.is_news(outcome))
 
     def _no_outcome(self) -> CredentialsError:
         return MetadataUnreachableError(

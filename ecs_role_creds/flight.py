@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from types import CodeType
 from typing import Generic, TypeVar
 
 _Outcome = TypeVar("_Outcome")
@@ -135,7 +136,10 @@ class Flight(Generic[_Outcome]):
             return None
         try:
             return self._future.result(max(0.0, timeout))
-        except FutureTimeoutError:
+        except FutureTimeoutError as error:
+            # A signal handler may raise the same, during the wait. It is not the wait's.
+            if not _is_raised_in(error, type(self._future).result.__code__):
+                raise
             return None
 
     async def wait_async(self, timeout: float) -> _Outcome | None:
@@ -160,10 +164,17 @@ class Flight(Generic[_Outcome]):
                 loop.call_soon_threadsafe(settle, finished.result())
 
         self._future.add_done_callback(wake)
-        try:
-            return await asyncio.wait_for(waiter, max(0.0, timeout))
-        except asyncio.TimeoutError:
-            return None
+        # Not wait_for(): before Python 3.12, it loses a cancellation that comes with the outcome.
+        await asyncio.wait([waiter], timeout=max(0.0, timeout))
+        return waiter.result() if waiter.done() else None
+
+
+def _is_raised_in(error: BaseException, code: CodeType) -> bool:
+    """Whether a function raised an error itself, and not something that it called."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code is code
 
 
 def start_daemon_thread(work: Callable[[], object]) -> bool:

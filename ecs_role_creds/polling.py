@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -129,6 +130,8 @@ class Poller:
         Raises:
             RuntimeError: No thread can be started.
         """
+        if sys.is_finalizing():  # the thread would not run, and start() would wait for it
+            raise RuntimeError("Cannot start polling during interpreter shutdown.")
         try:
             self._starts.pop()  # atomic
             self._thread.start()

@@ -540,10 +540,8 @@ class Polling:
         self._provider.stop_polling()
 
     async def __aenter__(self) -> EcsRamRoleCredentialsProvider:
-        import asyncio
-
-        # On another thread, because the first call imports the HTTP client.
-        await asyncio.to_thread(self._provider.start_polling)
+        await self._provider._cache.import_http_client_async()
+        self._provider.start_polling()
         return self._provider
 
     async def __aexit__(self, *error: object) -> None:

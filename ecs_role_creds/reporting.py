@@ -25,20 +25,21 @@ def log(level: int, message: str, *args: object, error: BaseException | None = N
     """Write a log record; an exception from a filter or handler goes to ``sys.stderr`` only."""
     try:
         logger.log(level, message, *args, exc_info=error)
-    except (Exception, SystemExit) as raised:  # noqa: BLE001 (anything that the application raises)
-        _pass_on_exit(raised)
+    except BaseException as raised:  # noqa: BLE001 (anything that the application raises)
+        _pass_on_interruption(raised)
         # As logging does for an exception in Handler.emit().
         if logging.raiseExceptions:
             with contextlib.suppress(Exception):  # sys.stderr may be closed
                 traceback.print_exc()
 
 
-def _pass_on_exit(raised: BaseException) -> None:
-    """Raise a ``SystemExit`` again on the main thread, where a signal handler may have raised it.
+def _pass_on_interruption(raised: BaseException) -> None:
+    """Raise a ``SystemExit`` and the like again on the main thread: a signal handler may raise it.
 
     On another thread, it would end only that thread: the poller or the thread of a fetch.
     """
-    if isinstance(raised, SystemExit) and threading.current_thread() is threading.main_thread():
+    is_interruption = not isinstance(raised, Exception)  # KeyboardInterrupt, CancelledError, ...
+    if is_interruption and threading.current_thread() is threading.main_thread():
         raise raised
 
 
@@ -61,13 +62,19 @@ class RotationCallbacks:
 
         return remove
 
-    def call(self, credentials: Credentials) -> None:
-        """Call each function; an exception is logged, and the next function is called."""
+    def call(self, credentials: Credentials, is_current: Callable[[], bool]) -> None:
+        """Call each function; an exception is logged, and the next function is called.
+
+        Stops if the credentials are no longer current: a callback may take longer than they last,
+        and the next rotation has then called the others with its own.
+        """
         for callback in list(self._callbacks.values()):
+            if not is_current():
+                return
             try:
                 callback(credentials)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 (the application's)
-                _pass_on_exit(error)
+            except BaseException as error:  # noqa: BLE001 (the application's)
+                _pass_on_interruption(error)
                 log(logging.ERROR, "A callback of on_rotation() failed", error=error)
 
 
@@ -88,9 +95,9 @@ class Audience:
             if get_callbacks() is callbacks:
                 self._members.pop(key, None)
 
-    def call(self, credentials: Credentials) -> None:
-        """Call every callback of every provider that still exists."""
+    def call(self, credentials: Credentials, is_current: Callable[[], bool]) -> None:
+        """Call every callback of every provider that still exists, while these are current."""
         for get_callbacks in list(self._members.values()):
             callbacks = get_callbacks()
             if callbacks is not None:
-                callbacks.call(credentials)
+                callbacks.call(credentials, is_current)

@@ -175,9 +175,10 @@ class State(NamedTuple):
         if self.is_withheld or self.life is None:
             return child
         if self.failures:
-            return child._replace(
-                ask_at=schedule.after_failure(now, self.life, self.failures, random)
-            )
+            ask_at = schedule.after_failure(now, self.life, self.failures, random)
+            if now >= self.life.expires_at:  # never later than the parent, which may be long idle
+                ask_at = min(ask_at, self.ask_at)
+            return child._replace(ask_at=ask_at)
         return child._replace(ask_at=schedule.first_ask(now, self.life, random))
 
     def _not_replaced(self, now: float) -> State:

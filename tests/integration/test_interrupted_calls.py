@@ -7,6 +7,8 @@ import gc
 import logging
 import random
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -288,3 +290,63 @@ def test_filter_that_fails_does_not_end_the_poller(
         logger.removeFilter(fail)
         logger.setLevel(level)
     assert "fake failure of a filter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("call", ["get_credentials", "refresh", "wait"])
+def test_a_time_limit_of_the_application_ends_a_wait(call: str) -> None:
+    """An alarm whose handler raises TimeoutError, which is also how a wait for a fetch ends."""
+
+    alarm = threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1))
+
+    def start(_: Callable[[], object]) -> bool:
+        with contextlib.suppress(RuntimeError):  # it has been started
+            alarm.start()
+        return True  # and the fetch never begins
+
+    def time_out(*_: object) -> None:
+        raise TimeoutError("of the application")
+
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint="http://127.0.0.1:1", deadline=LONG, runtime=Runtime(start_thread=start)
+    )
+    provider._cache.import_http_client(LONG)
+    arguments = [LONG] if call == "wait" else []
+    before = signal.signal(signal.SIGUSR1, time_out)
+    try:
+        with pytest.raises(TimeoutError, match="of the application"):
+            getattr(provider, call)(*arguments)
+    finally:
+        alarm.join(LONG)
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_polling_is_refused_at_interpreter_shutdown(server: FakeMetadataServer) -> None:
+    """The thread would never run, and starting it would wait for it."""
+    script = """
+import sys
+from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+class Service:
+    def __init__(self):
+        self.provider = EcsRamRoleCredentialsProvider(endpoint=sys.argv[1], deadline=60)
+        self.provider.get_credentials()
+
+    def __del__(self):
+        try:
+            self.provider.start_polling()
+        except RuntimeError as error:
+            print(error)
+
+service = Service()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, server.endpoint],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (
+        0,
+        "Cannot start polling during interpreter shutdown.\n",
+    ), done.stderr

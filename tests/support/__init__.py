@@ -113,7 +113,8 @@ def is_close_and_unattempted(now: float, state: State) -> bool:
     """Whether a call has to wait although there are valid credentials, as documented.
 
     They expire in less than 60 s, or in less than a sixth of the refresh window where that is
-    less, and no fetch has ended since the window opened. Written a second time, to judge the schedule by.
+    less, and no fetch has ended since the window opened. Written a second time, to judge the
+    schedule by.
     """
     if state.life is None:
         return False

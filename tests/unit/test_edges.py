@@ -13,7 +13,12 @@ from types import SimpleNamespace
 import pytest
 from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
 
-from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
+from ecs_role_creds import (
+    Credentials,
+    CredentialsError,
+    EcsRamRoleCredentialsProvider,
+    reporting,
+)
 from ecs_role_creds.cache import LAUNCH_GRACE, CredentialsCache, _without_frames
 from ecs_role_creds.errors import (
     MetadataServiceError,
@@ -84,6 +89,22 @@ def test_who_waits_for_the_first_attempt() -> None:
 
 
 # What a state remembers.
+
+
+def test_a_child_without_valid_credentials_asks_no_later_than_its_parent(
+    clock: MovableClock,
+) -> None:
+    """The parent has failed once, and has then been idle for hours."""
+    state = State().after_success(fake_credentials(1, clock, LIFE), 1, clock(), 0.5)
+    state = state.after_failure(CredentialsError("trouble"), clock(), 0.5)
+    clock.advance(LIFE)
+    child = state.after_fork(clock(), 0.9)
+    assert child.ask_at == state.ask_at
+    assert child.is_due(clock())
+    # An outage in progress: the children do not all ask at the parent's next moment.
+    state = state.after_failure(CredentialsError("trouble"), clock(), 0.9)
+    child = state.after_fork(clock(), 0.1)
+    assert clock() < child.ask_at < state.ask_at
 
 
 def test_failures_are_counted_until_a_success(clock: MovableClock) -> None:
@@ -573,7 +594,7 @@ def test_an_audience_forgets_callbacks_that_are_gone(clock: MovableClock) -> Non
     callbacks.add(heard.append)
     audience.add(callbacks)
     first = fake_credentials(1, clock)
-    audience.call(first)
+    audience.call(first, lambda: True)
     assert heard == [first]
     del callbacks
     gc.collect()
@@ -588,7 +609,7 @@ def test_an_audience_without_some_callbacks_calls_the_others(clock: MovableClock
         audience.add(callbacks)
     audience.remove(removed)
     audience.remove(removed)
-    audience.call(fake_credentials(1, clock))
+    audience.call(fake_credentials(1, clock), lambda: True)
     assert heard == ["kept"]
 
 
@@ -600,8 +621,91 @@ def test_leaving_in_a_callback_leaves_on_the_main_thread_only(clock: MovableCloc
 
     callbacks.add(leave)
     with pytest.raises(SystemExit) as left:
-        callbacks.call(fake_credentials(1, clock))
+        callbacks.call(fake_credentials(1, clock), lambda: True)
     assert left.value.code == 3
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, SystemExit, KeyboardInterrupt])
+def test_whatever_a_callback_raises_on_a_thread_the_next_one_is_called(
+    clock: MovableClock, caplog: pytest.LogCaptureFixture, raised: type[BaseException]
+) -> None:
+    callbacks, heard = RotationCallbacks(), []
+
+    def fail(_: Credentials) -> None:
+        raise raised
+
+    callbacks.add(fail)
+    callbacks.add(heard.append)
+    first = fake_credentials(1, clock)
+    thread = threading.Thread(target=callbacks.call, args=(first, lambda: True))
+    thread.start()
+    thread.join(LONG)
+    assert heard == [first]
+    assert "A callback of on_rotation() failed" in caplog.text
+
+
+def test_whatever_a_log_handler_raises_on_a_thread_the_call_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Failing(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            raise asyncio.CancelledError
+
+    handler, ended = Failing(), []
+    reporting.logger.addHandler(handler)
+    try:
+        thread = threading.Thread(
+            target=lambda: ended.append(reporting.log(logging.ERROR, "It failed"))
+        )
+        thread.start()
+        thread.join(LONG)
+    finally:
+        reporting.logger.removeHandler(handler)
+    assert ended == [None]
+    assert "CancelledError" in capsys.readouterr().err
+
+
+def test_callbacks_do_not_get_credentials_that_were_replaced_meanwhile(
+    clock: MovableClock,
+) -> None:
+    """The first callback takes longer than the next rotation."""
+    first, second = fake_credentials(1, clock), fake_credentials(2, clock)
+    cache = build_cache(ScriptedSource(first, second), clock)
+    callbacks, heard = RotationCallbacks(), []
+
+    def rotate(credentials: Credentials) -> None:
+        if credentials is first:
+            cache.refresh()
+
+    callbacks.add(rotate)
+    callbacks.add(heard.append)
+    cache.audience.add(callbacks)
+    cache.get()
+    assert heard == [second]
+
+
+def test_a_callback_that_blocks_does_not_stop_the_next_fetch(clock: MovableClock) -> None:
+    first, second = (fake_credentials(one, clock, life=one * LIFE) for one in (1, 2))
+    launcher = Launcher()
+    cache = build_cache(ScriptedSource(first, second), clock, start_thread=launcher)
+    callbacks = RotationCallbacks()
+
+    def block(credentials: Credentials) -> None:
+        """What happens to others, while this one blocks."""
+        if credentials is first:
+            clock.advance(LIFE)
+            with pytest.raises(CredentialsError):
+                cache.get_nowait()
+            launcher.run_all()
+            assert cache.get_nowait() is second
+            unblocked.append(True)
+
+    unblocked: list[bool] = []
+    callbacks.add(block)
+    cache.audience.add(callbacks)
+    cache.start_if_due()
+    launcher.run_all()
+    assert unblocked == [True]
 
 
 def test_no_answer_is_an_error_of_its_own() -> None:

@@ -7,16 +7,23 @@ import gc
 import logging
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support import MovableClock
+from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
 
 from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import MetadataDisabledError, NoRoleAttachedError
+from ecs_role_creds.flight import Flight
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer
 
 LONG = 60.0
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
 
 
 def test_wait_finds_a_role_that_is_attached_meanwhile(ecs_metadata: FakeMetadataServer) -> None:
@@ -94,6 +101,63 @@ def test_polling_in_a_coroutine(ecs_metadata: FakeMetadataServer) -> None:
             assert provider.status().is_polling
             await provider.get_credentials_async()
         assert not provider.status().is_polling
+
+    asyncio.run(main())
+
+
+def test_polling_does_not_wait_for_the_executor(ecs_metadata: FakeMetadataServer) -> None:
+    async def main() -> None:
+        may_end = threading.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        busy = loop.run_in_executor(None, may_end.wait, LONG)
+        async with EcsRamRoleCredentialsProvider(deadline=LONG).polling() as provider:
+            assert provider.status().is_polling
+            assert not busy.done()
+        may_end.set()
+        await busy
+
+    asyncio.run(main())
+
+
+def test_polling_that_is_cancelled_on_its_way_does_not_poll() -> None:
+    importing: Flight[bool] = Flight(lambda _: None)
+    provider = EcsRamRoleCredentialsProvider(runtime=Runtime())
+
+    async def use() -> None:
+        async with provider.polling():
+            pytest.fail("the import has not ended")
+
+    async def main() -> None:
+        task = asyncio.ensure_future(use())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    pending = provider._cache._source
+    pending.pending_import = lambda: None if importing._future.done() else importing  # type: ignore[method-assign]
+    asyncio.run(main())
+    importing.finish(True)
+    assert not provider.status().is_polling
+
+
+def test_a_cancellation_that_comes_with_the_credentials_is_not_lost(clock: MovableClock) -> None:
+    launcher = Launcher()
+    cache = build_cache(
+        ScriptedSource(fake_credentials(1, clock)), clock, deadline=LONG, start_thread=launcher
+    )
+
+    async def main() -> None:
+        task = asyncio.ensure_future(cache.get_async())
+        while not launcher.waiting:  # noqa: ASYNC110 (it has no event)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        launcher.run_all()  # the outcome is on its way to the loop
+        await asyncio.sleep(0)  # it has arrived, and the task has not run yet
+        assert task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     asyncio.run(main())
 
