@@ -23,7 +23,7 @@ def test_tells_the_whole_guide(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
