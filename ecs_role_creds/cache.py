@@ -30,6 +30,11 @@ LAUNCH_GRACE = 0.2
 """Seconds after which a waiting caller launches a flight again if no thread has begun it. The
 thread that should have launched or run it was interrupted, and may itself wait for it."""
 
+_AT_SHUTDOWN = (
+    "Cannot fetch credentials during interpreter shutdown. Fetch them earlier, for example in an "
+    "atexit handler."
+)
+
 _T = TypeVar("_T")
 
 Steps = Generator[tuple[Flight[Any], float], Any, _T]
@@ -299,8 +304,10 @@ class CredentialsCache:
             if pending.is_from_parent:
                 continue
             raise CredentialsError(
-                f"Importing the HTTP client (requests) took more than {IMPORT_LIMIT:g} s. Check "
-                "the load of the host."
+                _AT_SHUTDOWN
+                if sys.is_finalizing()
+                else f"Importing the HTTP client (requests) took more than {IMPORT_LIMIT:g} s. "
+                "Check the load of the host."
             )
 
     def _wait(self, flight: Flight[Outcome], give_up_at: float) -> Steps[Outcome | None]:
@@ -441,7 +448,9 @@ class CredentialsCache:
 
     def _no_outcome(self) -> CredentialsError:
         return MetadataUnreachableError(
-            f"The metadata service returned no credentials within the deadline of "
+            _AT_SHUTDOWN
+            if sys.is_finalizing()
+            else f"The metadata service returned no credentials within the deadline of "
             f"{self._deadline:g} s. If the service is only slow, pass a longer deadline."
         )
 
@@ -486,8 +495,7 @@ def _what_is_left(state: State, now: float) -> str:
 
 def _unexpected(error: BaseException) -> CredentialsError:
     outcome = CredentialsError(
-        "Cannot fetch credentials during interpreter shutdown. Fetch them earlier, for example in "
-        "an atexit handler."
+        _AT_SHUTDOWN
         if sys.is_finalizing()
         else f"Cannot import the HTTP client: {error}. Reinstall requests and its dependencies."
         if isinstance(error, ImportError)

@@ -7,10 +7,10 @@ import contextlib
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from types import CodeType
 from typing import Generic, TypeVar
 
 _Outcome = TypeVar("_Outcome")
@@ -131,14 +131,16 @@ class Flight(Generic[_Outcome]):
             self._future.set_result(outcome)
 
     def wait(self, timeout: float) -> _Outcome | None:
-        """Return the outcome; ``None`` if there is none after ``timeout`` seconds."""
+        """Return the outcome; ``None`` if there is none after ``timeout`` seconds.
+
+        During interpreter shutdown it does not wait: daemon threads do not run any more.
+        """
         if self.is_from_parent:
             return None
         try:
-            return self._future.result(max(0.0, timeout))
+            return self._future.result(0.0 if sys.is_finalizing() else max(0.0, timeout))
         except FutureTimeoutError as error:
-            # A signal handler may raise the same, during the wait. It is not the wait's.
-            if not _is_raised_in(error, type(self._future).result.__code__):
+            if _is_of_interruption(error):
                 raise
             return None
 
@@ -169,12 +171,18 @@ class Flight(Generic[_Outcome]):
         return waiter.result() if waiter.done() else None
 
 
-def _is_raised_in(error: BaseException, code: CodeType) -> bool:
-    """Whether a function raised an error itself, and not something that it called."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code is code
+_FUTURES = Future.set_result.__code__.co_filename
+
+
+def _is_of_interruption(error: FutureTimeoutError) -> bool:
+    """Whether a signal handler raised an error while ``Future.result()`` waited.
+
+    Since Python 3.11, it is the built-in ``TimeoutError``, which alarms raise too.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    files = [frame.f_code.co_filename for frame, _ in frames]
+    inside = files[files.index(_FUTURES) :] if _FUTURES in files else files
+    return any(file != _FUTURES for file in inside)
 
 
 def start_daemon_thread(work: Callable[[], object]) -> bool:

@@ -48,14 +48,17 @@ class PollingSwitch:
         """How many calls of :meth:`start` have not been undone by :meth:`stop`, in this process."""
         return self._latest().starts
 
-    def start(self) -> None:
+    def start(self, import_limit: float = IMPORT_LIMIT) -> None:
         """Start polling, or count one more start.
+
+        Args:
+            import_limit: The maximum number of seconds to wait for the import of the HTTP client.
 
         Raises:
             RuntimeError: No thread can be started. The call is not counted.
         """
         # First, because a child that is forked during the import could no longer import it.
-        self._cache.import_http_client(IMPORT_LIMIT)
+        self._cache.import_http_client(import_limit)
         while True:
             setting = self._latest()
             poller = setting.poller

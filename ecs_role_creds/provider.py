@@ -540,8 +540,9 @@ class Polling:
         self._provider.stop_polling()
 
     async def __aenter__(self) -> EcsRamRoleCredentialsProvider:
-        await self._provider._cache.import_http_client_async()
-        self._provider.start_polling()
+        with contextlib.suppress(CredentialsError):  # it takes too long; the poller waits for it
+            await self._provider._cache.import_http_client_async()
+        self._provider._polling.start(import_limit=0.0)
         return self._provider
 
     async def __aexit__(self, *error: object) -> None:

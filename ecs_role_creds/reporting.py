@@ -39,7 +39,9 @@ def _pass_on_interruption(raised: BaseException) -> None:
     On another thread, it would end only that thread: the poller or the thread of a fetch.
     """
     is_interruption = not isinstance(raised, Exception)  # KeyboardInterrupt, CancelledError, ...
-    if is_interruption and threading.current_thread() is threading.main_thread():
+    is_killed = type(raised).__name__ == "GreenletExit"  # with gevent, which has to be obeyed
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_killed or (is_interruption and is_main):
         raise raised
 
 

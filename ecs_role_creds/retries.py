@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ecs_role_creds.clock import Clock, boottime, draw
@@ -91,9 +90,14 @@ class RetryingClient:
             MetadataServiceError: 429 or 5xx at every attempt, or too many requests.
             MalformedResponseError: The answer is not HTTP.
         """
-        transport = _import_transport()
+        try:
+            from ecs_role_creds.transport import ConnectionDroppedError, Transport, TransportError
+        except ImportError:
+            raise
+        except Exception as error:  # whatever a broken installation raises
+            raise ImportError(f"{type(error).__name__}: {error}") from error
         if self._transport is None:
-            self._transport = transport.Transport(self._session, self._clock)
+            self._transport = Transport(self._session, self._clock)
         attempt = 0
         while True:
             attempt += 1
@@ -109,10 +113,10 @@ class RetryingClient:
                 answer = self._transport.send(
                     method, self._endpoint + path, headers, limits.until - asked_at
                 )
-            except transport.TransportError as error:
+            except TransportError as error:
                 problem = self._no_answer(error)
                 # The service may close an idle connection just as it is used again.
-                can_retry = isinstance(error, transport.ConnectionDroppedError)
+                can_retry = isinstance(error, ConnectionDroppedError)
             else:
                 if answer.status != 429 and answer.status < 500:
                     return asked_at, answer
@@ -150,21 +154,6 @@ class RetryingClient:
             f"The metadata service at {self._endpoint} did not return the credentials in time. "
             + _NOT_ON_AN_INSTANCE
         )
-
-
-def _import_transport() -> ModuleType:
-    """Import the HTTP client, or return it.
-
-    Raises:
-        ImportError: It cannot be imported, whatever the broken package raises.
-    """
-    try:
-        from ecs_role_creds import transport
-    except ImportError:
-        raise
-    except Exception as error:
-        raise ImportError(f"{type(error).__name__}: {error}") from error
-    return transport
 
 
 def _too_many_requests() -> MetadataServiceError:

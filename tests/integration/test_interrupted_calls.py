@@ -11,6 +11,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
 
 import pytest
 from support.interruptions import STEP, interrupted, interrupted_elsewhere
@@ -292,8 +295,9 @@ def test_filter_that_fails_does_not_end_the_poller(
     assert "fake failure of a filter" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("is_of_future", [False, True])
 @pytest.mark.parametrize("call", ["get_credentials", "refresh", "wait"])
-def test_a_time_limit_of_the_application_ends_a_wait(call: str) -> None:
+def test_a_time_limit_of_the_application_ends_a_wait(call: str, is_of_future: bool) -> None:
     """An alarm whose handler raises TimeoutError, which is also how a wait for a fetch ends."""
 
     alarm = threading.Timer(0.05, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1))
@@ -303,8 +307,15 @@ def test_a_time_limit_of_the_application_ends_a_wait(call: str) -> None:
             alarm.start()
         return True  # and the fetch never begins
 
+    class TheApplicationsError(FutureTimeoutError):
+        pass
+
+    future: Future[None] = Future()
+
     def time_out(*_: object) -> None:
-        raise TimeoutError("of the application")
+        if not is_of_future:
+            raise TheApplicationsError
+        future.result(0.0)
 
     provider = EcsRamRoleCredentialsProvider(
         endpoint="http://127.0.0.1:1", deadline=LONG, runtime=Runtime(start_thread=start)
@@ -313,40 +324,85 @@ def test_a_time_limit_of_the_application_ends_a_wait(call: str) -> None:
     arguments = [LONG] if call == "wait" else []
     before = signal.signal(signal.SIGUSR1, time_out)
     try:
-        with pytest.raises(TimeoutError, match="of the application"):
+        with pytest.raises(FutureTimeoutError if is_of_future else TheApplicationsError):
             getattr(provider, call)(*arguments)
     finally:
         alarm.join(LONG)
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_polling_is_refused_at_interpreter_shutdown(server: FakeMetadataServer) -> None:
-    """The thread would never run, and starting it would wait for it."""
-    script = """
+AT_SHUTDOWN = """
 import sys
+import time
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 
-class Service:
-    def __init__(self):
-        self.provider = EcsRamRoleCredentialsProvider(endpoint=sys.argv[1], deadline=60)
-        self.provider.get_credentials()
+sys.path.insert(0, sys.argv[2])
+provider = EcsRamRoleCredentialsProvider(endpoint=sys.argv[1], deadline=60)
 
-    def __del__(self):
-        try:
-            self.provider.start_polling()
-        except RuntimeError as error:
-            print(error)
+class Service:
+    def __del__(self, provider=provider):
+        for call in (provider.start_polling, provider.get_credentials):
+            try:
+                call()
+            except Exception as error:
+                print(f"{type(error).__name__}: {error}")
 
 service = Service()
 """
+REFUSED = (
+    "RuntimeError: Cannot start polling during interpreter shutdown.",
+    "Error: Cannot fetch credentials during interpreter shutdown.",
+)
+
+
+def at_shutdown(server: FakeMetadataServer, before: str, path: str = "") -> list[str]:
+    """What a finalizer gets that uses a provider after these lines of a program."""
     done = subprocess.run(
-        [sys.executable, "-c", script, server.endpoint],
+        [sys.executable, "-c", AT_SHUTDOWN + before, server.endpoint, path],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (
-        0,
-        "Cannot start polling during interpreter shutdown.\n",
-    ), done.stderr
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_finalizer_at_shutdown_gets_cached_credentials_but_no_poller(
+    server: FakeMetadataServer,
+) -> None:
+    """The thread would never run, and starting it would wait for it."""
+    assert at_shutdown(server, "provider.get_credentials()") == [REFUSED[0]]
+
+
+def test_a_finalizer_at_shutdown_does_not_wait_for_a_fetch(server: FakeMetadataServer) -> None:
+    """The thread of the fetch does not run any more."""
+    server.hang()
+    polling, getting = at_shutdown(
+        server,
+        """
+provider._cache.import_http_client(60)
+provider.health()
+while (flight := provider._cache.latest().flight) is None or not flight.has_begun:
+    time.sleep(0.001)
+""",
+    )
+    assert polling == REFUSED[0]
+    assert REFUSED[1] in getting
+
+
+def test_a_finalizer_at_shutdown_does_not_wait_for_the_import(
+    server: FakeMetadataServer, tmp_path: Path
+) -> None:
+    (tmp_path / "requests.py").write_text("import time\ntime.sleep(1000)\n")
+    polling, getting = at_shutdown(
+        server,
+        """
+provider.health()
+while "requests" not in sys.modules:
+    time.sleep(0.001)
+""",
+        str(tmp_path),
+    )
+    assert polling == REFUSED[0]
+    assert REFUSED[1] in getting

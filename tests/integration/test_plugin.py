@@ -149,7 +149,7 @@ def run(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProce
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=500,
         check=False,
     )
 

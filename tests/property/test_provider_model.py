@@ -106,7 +106,7 @@ class ProviderModel(RuleBasedStateMachine):
         try:
             credentials = self.provider.get_credentials()
         except CredentialsError:
-            assert not had_valid
+            assert not self.has_valid()
             assert not was_in_reach, "it could have been asked"
             return
         self.check(credentials)

@@ -64,19 +64,18 @@ def test_expiration_is_close_in_the_last_minute_or_the_last_sixth_of_a_short_win
     assert first_ask(life.fetched_at, life, draw) < life.close_at
 
 
-@given(lives_and_moments(may_be_over=True), st.floats(0.0, 1.0))
-def test_who_waits_for_the_first_attempt(
-    life_and_now: tuple[Lifetime, float], share: float
-) -> None:
-    life, now = life_and_now
-    attempted_at = life.fetched_at + share * (now - life.fetched_at)
-    is_attempted = attempted_at >= life.opens_at
-    is_close = life.close_at < now < life.expires_at
+@given(lives, st.floats(-0.5, 1.5), st.floats(-1.0, 1.0))
+def test_who_waits_for_the_first_attempt(life: Lifetime, share: float, before: float) -> None:
+    """Near the last minute, with the last attempt near the opening of the window."""
+    now = life.expires_at - share * (life.expires_at - life.close_at)
+    attempted_at = life.opens_at - before * life.window
     waits = waits_for_first_attempt(now, life, attempted_at)
-    assert waits == (is_close and not is_attempted)
-    # The attempt ends the wait, whenever it was made.
-    assert not waits_for_first_attempt(now, life, now)
-    assert not waits_for_first_attempt(now, life, life.opens_at)
+    if now >= life.expires_at or now <= life.close_at or attempted_at >= life.opens_at:
+        assert not waits
+    else:
+        assert waits
+        # The attempt ends the wait, successful or not.
+        assert not waits_for_first_attempt(now, life, now)
 
 
 @given(lives, draws)

@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import inspect
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import datetime, timedelta, timezone
 from functools import cache as cached
@@ -52,13 +53,16 @@ class _Current:
     scheduler: Scheduler
 
 
+class _Future(Future[Any]):
+    def __new__(cls) -> Any:
+        return _Current.scheduler.future()
+
+
 @cached
 def _cache_class(change: Change | None) -> Any:
     """``CredentialsCache``, with futures of the current scheduler; perhaps changed."""
     replaced: dict[str, Any] = {
-        "concurrent.futures": SimpleNamespace(
-            Future=lambda: _Current.scheduler.future(), TimeoutError=FutureTimeoutError
-        ),
+        "concurrent.futures": SimpleNamespace(Future=_Future, TimeoutError=FutureTimeoutError),
         reporting.__name__: SimpleNamespace(Audience=reporting.Audience, log=lambda *_: None),
     }
 

@@ -19,7 +19,6 @@ import sys
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from math import inf
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
@@ -316,8 +315,6 @@ class SchedulerFuture(Future[Any]):
         """As ``Future.result``."""
         self._scheduler.wait(self.done, inf if timeout is None else timeout)
         self._scheduler.current.resumed_at = self._scheduler.now
-        if not self.done():
-            raise FutureTimeoutError
         return super().result(0)
 
 

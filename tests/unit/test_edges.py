@@ -7,6 +7,7 @@ import gc
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from types import SimpleNamespace
 
@@ -642,6 +643,19 @@ def test_whatever_a_callback_raises_on_a_thread_the_next_one_is_called(
     thread.join(LONG)
     assert heard == [first]
     assert "A callback of on_rotation() failed" in caplog.text
+
+
+def test_a_greenlet_can_be_killed_in_a_callback(clock: MovableClock) -> None:
+    class GreenletExit(BaseException):
+        """Has the name of gevent's."""
+
+    def be_killed(_: Credentials) -> None:
+        raise GreenletExit
+
+    callbacks = RotationCallbacks()
+    callbacks.add(be_killed)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(GreenletExit):
+        pool.submit(callbacks.call, fake_credentials(1, clock), lambda: True).result(LONG)
 
 
 def test_whatever_a_log_handler_raises_on_a_thread_the_call_goes_on(

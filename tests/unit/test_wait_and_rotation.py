@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_cr
 from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
 from ecs_role_creds.errors import MetadataDisabledError, NoRoleAttachedError
 from ecs_role_creds.flight import Flight
+from ecs_role_creds.preload import IMPORT_LIMIT
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer
 
@@ -116,6 +118,27 @@ def test_polling_does_not_wait_for_the_executor(ecs_metadata: FakeMetadataServer
             assert not busy.done()
         may_end.set()
         await busy
+
+    asyncio.run(main())
+
+
+def test_polling_does_not_block_the_event_loop_after_an_import_that_failed() -> None:
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint="http://127.0.0.1:1", deadline=0.1, runtime=Runtime()
+    )
+    failed: Flight[bool] = Flight(lambda _: None)
+    failed.finish(False)
+    imports = iter([failed])
+    never_ends: Flight[bool] = Flight(lambda _: None)
+    pending_import = lambda: next(imports, never_ends)  # noqa: E731
+    provider._cache._source.pending_import = pending_import  # type: ignore[method-assign]
+
+    async def main() -> None:
+        begun_at = time.monotonic()
+        async with provider.polling():
+            assert provider.status().is_polling
+            assert time.monotonic() - begun_at < IMPORT_LIMIT
+        never_ends.finish(False)  # the poller waits for it
 
     asyncio.run(main())
 
