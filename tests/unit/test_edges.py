@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from math import inf
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
@@ -26,7 +28,7 @@ from ecs_role_creds.errors import (
     MetadataUnreachableError,
     NoRoleAttachedError,
 )
-from ecs_role_creds.flight import Flight, start_daemon_thread
+from ecs_role_creds.flight import Flight, _is_of_interruption, start_daemon_thread
 from ecs_role_creds.health import Health, health_of
 from ecs_role_creds.polling import MAX_NAP, PollingSwitch, StopSignal, _poll
 from ecs_role_creds.preload import IMPORT_LIMIT
@@ -106,6 +108,16 @@ def test_a_child_without_valid_credentials_asks_no_later_than_its_parent(
     state = state.after_failure(CredentialsError("trouble"), clock(), 0.9)
     child = state.after_fork(clock(), 0.1)
     assert clock() < child.ask_at < state.ask_at
+
+
+def test_an_attempt_at_the_opening_of_the_window_counts(clock: MovableClock) -> None:
+    state = State().after_success(fake_credentials(1, clock), 1, clock(), 0.5)
+    assert state.attempted_at == clock()
+    assert state.life is not None
+    asked = state._replace(ask_at=inf, attempted_at=state.life.opens_at)
+    assert Record(asked).hot_until == state.life.expires_at
+    unasked = state._replace(ask_at=inf, attempted_at=state.life.opens_at - 0.001)
+    assert Record(unasked).hot_until == state.life.close_at
 
 
 def test_failures_are_counted_until_a_success(clock: MovableClock) -> None:
@@ -335,6 +347,19 @@ def test_an_import_that_fails_is_told_of(clock: MovableClock) -> None:
     cache = build_cache(ScriptedSource(ImportError("No module named 'idna'")), clock)
     with pytest.raises(CredentialsError, match="Cannot import the HTTP client: No module named"):
         cache.get()
+
+
+def test_an_import_that_fails_in_any_way_is_an_import_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken(ModuleType):
+        def __getattr__(self, name: str) -> None:
+            raise RuntimeError("half of it is missing")
+
+    monkeypatch.setitem(sys.modules, "ecs_role_creds.transport", Broken("transport"))
+    client = RetryingClient("http://127.0.0.1:1")
+    with pytest.raises(ImportError, match="RuntimeError: half of it is missing"):
+        client.send("GET", "/", {}, Limits(client._clock() + LONG))
 
 
 def with_frames(error: Exception) -> Exception:
@@ -585,6 +610,51 @@ def test_waiting_in_a_coroutine_goes_on_for_as_long_as_was_said(
         return await waiting
 
     assert ecs_metadata.is_valid(asyncio.run(attach_after_a_failure()))
+
+
+# Interpreter shutdown, where no other thread runs any more.
+
+
+def test_at_shutdown_nobody_waits(clock: MovableClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Importing(fake_credentials(1, clock))
+    cache = build_cache(source, clock, deadline=LONG, start_thread=Launcher())
+    monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+    for call in (cache.get, cache.refresh):
+        with pytest.raises(CredentialsError, match=r"during interpreter shutdown.*atexit"):
+            call()
+    source.imported = None
+    for call in (cache.get, cache.refresh):
+        with pytest.raises(MetadataUnreachableError, match=r"during interpreter shutdown.*atexit"):
+            call()
+    with pytest.raises(RuntimeError, match="Cannot start polling during interpreter shutdown"):
+        PollingSwitch(cache, clock).start()
+
+
+# What a signal handler raises during a wait.
+
+
+def raised_by(call: Callable[[], object]) -> BaseException:
+    with pytest.raises(FutureTimeoutError) as raised:
+        call()
+    return raised.value
+
+
+def test_who_has_raised_a_timeout() -> None:
+    def of_handler() -> None:
+        raise FutureTimeoutError
+
+    def of_handler_that_waits(*_: object) -> None:
+        Future[None]().result(0.0)
+
+    def wrapped() -> None:
+        Future[None]().result(0.0)
+
+    interrupted: Future[None] = Future()
+    interrupted._condition.wait = of_handler_that_waits  # type: ignore[method-assign]
+    assert not _is_of_interruption(raised_by(lambda: Future[None]().result(0.0)))
+    assert not _is_of_interruption(raised_by(wrapped))
+    assert _is_of_interruption(raised_by(of_handler))
+    assert _is_of_interruption(raised_by(lambda: interrupted.result(LONG)))
 
 
 # Callbacks.
