@@ -143,6 +143,25 @@ def test_polling_does_not_block_the_event_loop_after_an_import_that_failed() -> 
     asyncio.run(main())
 
 
+def test_polling_begins_although_the_import_takes_too_long() -> None:
+    provider = EcsRamRoleCredentialsProvider(
+        endpoint="http://127.0.0.1:1", deadline=0.1, runtime=Runtime()
+    )
+    raised = iter([CredentialsError("Importing took more than 60 s.")])
+
+    def pending_import() -> None:
+        for error in raised:
+            raise error
+
+    provider._cache._source.pending_import = pending_import  # type: ignore[method-assign]
+
+    async def main() -> None:
+        async with provider.polling():
+            assert provider.status().is_polling
+
+    asyncio.run(main())
+
+
 def test_polling_that_is_cancelled_on_its_way_does_not_poll() -> None:
     importing: Flight[bool] = Flight(lambda _: None)
     provider = EcsRamRoleCredentialsProvider(runtime=Runtime())
