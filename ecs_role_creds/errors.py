@@ -81,10 +81,9 @@ class MetadataDisabledError(CredentialsError):
 class MetadataUnreachableError(CredentialsError):
     """No response in time: this is not an ECS instance, or a firewall blocks the service.
 
-    >>> from ecs_role_creds import EcsRamRoleCredentialsProvider
-    >>> provider = EcsRamRoleCredentialsProvider(deadline=0.1)
-    >>> ecs_metadata.hang()  # in a test
-    >>> provider.get_credentials()
+    >>> from ecs_role_creds import get_credentials
+    >>> ecs_metadata.reset()  # in a test
+    >>> get_credentials()
     Traceback (most recent call last):
         ...
     ecs_role_creds.errors.MetadataUnreachableError: No answer from the metadata service ...

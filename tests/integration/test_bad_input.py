@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import run_at_once
+from support import MovableClock, run_at_once
 from support.plain_http import ROLE_PATH, TOKEN_PATH, sending, wait_until
 
 from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
@@ -209,8 +209,10 @@ def test_normal_mode_only_where_it_is_ruled_out(ecs_metadata: FakeMetadataServer
 
 def test_no_fall_back_to_normal_mode_after_a_time_out(ecs_metadata: FakeMetadataServer) -> None:
     ecs_metadata.hang(on="token")
+    # By this clock, no time passes before the request is sent, however slow the machine is.
+    runtime = Runtime(clock=MovableClock(), start_thread=run_at_once)
     with pytest.raises(MetadataUnreachableError):
-        EcsRamRoleCredentialsProvider(deadline=DEADLINE).get_credentials()
+        EcsRamRoleCredentialsProvider(deadline=DEADLINE, runtime=runtime).get_credentials()
     wait_until(lambda: bool(ecs_metadata.requests))
     assert {one.method for one in ecs_metadata.requests} == {"PUT"}
 
