@@ -559,7 +559,7 @@ raise SystemExit(status)
             check=False,
             env={"HOME": str(tmp_path), "PATH": "", **server.environment},
         )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert set(json.loads(done.stderr.splitlines()[-1])) <= {
         *("ecs-role-creds", "requests", "cachetools"),
         *("urllib3", "idna", "certifi", "charset-normalizer", "chardet", "PySocks"),

@@ -102,6 +102,16 @@ def test_off_the_cloud_it_asks_once_and_gives_up_within_three_seconds(tmp_path: 
     assert found.status == 1
 
 
+def test_the_time_limit_begins_when_the_http_client_is_there(tmp_path: Path) -> None:
+    network = SilentNetwork()
+    around = Surroundings(
+        *({}, tmp_path, tmp_path, network.send, never_fetch, network.clock),
+        prepare=lambda: network.clock.advance(10 * NETWORK_SECONDS),
+    )
+    observe(around)
+    assert network.time_limits == [NETWORK_SECONDS]
+
+
 @given(st.lists(st.floats(0, 3), max_size=6))
 def test_all_requests_share_one_time_limit(durations: list[float]) -> None:
     """However long each answer takes, no request begins or may end after the time limit."""

@@ -20,7 +20,7 @@ from ecs_role_creds.cli.doctor.observations import (
     Observations,
     Place,
 )
-from ecs_role_creds.cli.doctor.probe import Prober, Send, send_for_real
+from ecs_role_creds.cli.doctor.probe import Prober, Send, import_http_client, send_for_real
 from ecs_role_creds.clock import Clock, WallClock, utc_now
 from ecs_role_creds.errors import CredentialsError
 from ecs_role_creds.metadata import MetadataClient
@@ -56,6 +56,7 @@ class Surroundings:
         clock: Reads seconds, for time limits.
         wall_clock: The instance's time of day.
         network_seconds: The time limit for all requests to the metadata service together.
+        prepare: Called before that time begins.
     """
 
     environ: Mapping[str, str]
@@ -66,6 +67,7 @@ class Surroundings:
     clock: Clock = time.monotonic
     wall_clock: WallClock = utc_now
     network_seconds: float = NETWORK_SECONDS
+    prepare: Callable[[], object] = import_http_client
 
 
 def observe(
@@ -89,6 +91,7 @@ def observe(
     except CredentialsError as error:
         settings = error
     else:
+        around.prepare()
         until = around.clock() + around.network_seconds
         exchanges = tuple(
             Prober(settings, around.send, around.clock, around.wall_clock, until).probe()

@@ -22,6 +22,11 @@ Send = Callable[[str, str, Mapping[str, str], float], "Answer"]
 """Sends a request (method, URL, headers, time limit in seconds) and returns the response."""
 
 
+def import_http_client() -> None:
+    """Import it, so that the first request does not: it takes seconds on a busy host."""
+    import ecs_role_creds.transport  # noqa: F401
+
+
 def send_for_real(method: str, url: str, headers: Mapping[str, str], timeout: float) -> Answer:
     """Send one request on a connection of its own."""
     from ecs_role_creds.transport import Transport
