@@ -66,7 +66,7 @@ def run(scenario: str, *arguments: str) -> dict[str, Any]:
         [sys.executable, str(RUN), scenario, *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
         check=False,
         env=environment,
     )

@@ -33,7 +33,7 @@ TOKENS = 3
 PAUSE = 0.005
 IN_THE_WINDOW = 600.0
 DEADLINE = 30.0
-LONG = 60.0
+LONG = 300.0
 
 
 def control(endpoint: str, command: str) -> int:
@@ -116,7 +116,7 @@ def load(endpoint: str, oss_endpoint: str, region: str, shared_time: str) -> Fig
             time.sleep(PAUSE)
 
     def use_oss(number: int) -> None:
-        bucket = oss2.Bucket(auth, oss_endpoint, "bucket", region=region)
+        bucket = oss2.Bucket(auth, oss_endpoint, "bucket", connect_timeout=LONG, region=region)
         while len(used[number]) < TOKENS:
             if (key_id := ask(number)) not in used[number]:
                 bucket.put_object(str(number), b"signed")

@@ -17,7 +17,7 @@ from support.client import Client
 
 CALLERS = 8
 CALLS = 3
-LONG = 60.0
+LONG = 300.0
 
 Signers = Callable[[], Sequence["str | None"]]
 """The AccessKey ids of the requests that a service has verified so far; ``None``: refused."""
