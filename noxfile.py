@@ -18,11 +18,6 @@ sys.dont_write_bytecode = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CLAIMED = nox.project.python_versions(PROJECT)
-FILESYSTEM_TESTS = [
-    "tests/clients/filesystems",
-    "tests/clients/test_adapters.py",
-    "tests/conformance/oss/test_ossfs.py",
-]
 OTHERS = ["3.13t", "3.14t", "pypy3.10", "pypy3.11"]
 """Free-threaded builds, and PyPy. Not every SDK that the tests use can be installed there."""
 
@@ -43,8 +38,8 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=CLAIMED)
 def filesystems(session: nox.Session) -> None:
     """The tests that ``make test`` runs in an environment of their own."""
-    session.install("--quiet", "--editable", ".[filesystems]")
-    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs or FILESYSTEM_TESTS)
+    folder = session.virtualenv.location
+    session.run("make", "test-filesystems", "PYTHON=python", f"FILESYSTEMS={folder}", external=True)
 
 
 @nox.session(python=OTHERS)
