@@ -28,11 +28,6 @@ LONG = 30.0
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
 def launcher() -> Launcher:
     return Launcher()
 

@@ -20,11 +20,6 @@ def credentials(clock: MovableClock) -> Credentials:
     return fake_credentials(7, clock)
 
 
-@pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
 SECRETS = ("STS.FAKE0007", "fake-secret-0007", "fake-security-token-0007")
 
 

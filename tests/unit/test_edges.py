@@ -43,11 +43,6 @@ LONG = 60.0
 LIFE = 3600.0
 
 
-@pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
 # The exact moment.
 
 

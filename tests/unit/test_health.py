@@ -16,11 +16,6 @@ LONG = 60.0
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
 def launcher() -> Launcher:
     return Launcher()
 

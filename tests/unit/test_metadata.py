@@ -26,11 +26,6 @@ SECRET_PARTS = ("fake-secret", "fake-security-token", "fake-session-token")
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
 def wire() -> Iterator[responses.RequestsMock]:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         yield mock

@@ -21,11 +21,6 @@ DEFINITE = [NoRoleAttachedError("no role"), RoleMismatchError("another role")]
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
 def first(clock: MovableClock) -> Credentials:
     return fake_credentials(1, clock)
 

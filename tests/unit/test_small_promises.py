@@ -45,11 +45,6 @@ from ecs_role_creds.transport import MAX_IDLE, Transport
 LONG = 60.0
 
 
-@pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
 # Settings that travel.
 
 
@@ -384,9 +379,7 @@ def test_all_callers_wait_for_one_first_attempt(clock: MovableClock) -> None:
 
 def test_coroutines_wait_for_the_first_attempt_too(clock: MovableClock) -> None:
     second = fake_credentials(2, clock, life=7200.0)
-    cache = build_cache(ScriptedSource(fake_credentials(1, clock, life=3600.0), second), clock)
-    cache.get()
-    clock.advance(3600.0 - 30.0)
+    cache, _ = close_to_expiration(clock, second)
     assert asyncio.run(cache.get_async()) is second
 
 

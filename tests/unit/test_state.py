@@ -11,11 +11,6 @@ from ecs_role_creds.schedule import MAX_BACKOFF_EMPTY_HANDED
 from ecs_role_creds.state import Record, State
 
 
-@pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
 def test_refusals_are_remembered_until_there_are_new_credentials(clock: MovableClock) -> None:
     first, second = fake_credentials(1, clock), fake_credentials(2, clock)
     state = State().after_success(first, 1, clock(), 0.5)
