@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
+# Without bytecode pytest would compile every test module anew, in each of its processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-filesystems clients test-all check docs docs-serve docs-screenshots screenshots reference \
 	translations stranger soak stress model explore fleet fuzz mutants coverage security scan-precision format bench clean
 

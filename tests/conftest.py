@@ -6,6 +6,7 @@ credentials of another test, and the environment of the machine does not change 
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -24,6 +25,12 @@ CLIENTS = ("ALIBABA_CLOUD_", "AWS_")
 for _name in list(os.environ):
     if _name in PROXIES or _name in GIT or _name.startswith(CLIENTS):
         del os.environ[_name]
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: a garbage collection need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

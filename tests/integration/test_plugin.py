@@ -154,12 +154,21 @@ def run(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.parametrize("is_random", [False, True], ids=["in order", "in random order"])
 @pytest.mark.parametrize(
-    "arguments", [["-p", "no:randomly"], ["-p", "randomly"], ["-n", "8"]], ids=" ".join
+    ("source", "count"), [(USES, 8), (FORBIDDEN, 2)], ids=["uses", "forbidden"]
 )
-@pytest.mark.parametrize(("source", "count"), [(USES, 8), (FORBIDDEN, 2)])
-def test_users_tests_pass(tmp_path: Path, source: str, count: int, arguments: list[str]) -> None:
-    done = run(tmp_path, source, *arguments)
+def test_users_tests_pass(tmp_path: Path, source: str, count: int, is_random: bool) -> None:
+    done = run(tmp_path, source, "-p", "randomly" if is_random else "no:randomly")
+    assert f"{count} passed" in done.stdout, done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "count"), [(USES, 8), (FORBIDDEN, 2)], ids=["uses", "forbidden"]
+)
+def test_users_tests_pass_in_several_processes(tmp_path: Path, source: str, count: int) -> None:
+    done = run(tmp_path, source, "-n", str(count))
     assert f"{count} passed" in done.stdout, done.stdout
     assert done.returncode == 0
 

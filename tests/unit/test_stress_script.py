@@ -57,6 +57,7 @@ def test_a_failing_run_is_counted_and_told(tmp_path: Path) -> None:
     arguments = ["--runs", "2", "--busy", "1", "--", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, str(SCRIPT), *arguments],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=300,
