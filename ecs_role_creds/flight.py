@@ -7,10 +7,7 @@ import contextlib
 import os
 import sys
 import threading
-import traceback
-from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 _Outcome = TypeVar("_Outcome")
@@ -35,10 +32,11 @@ class Flight(Generic[_Outcome]):
     __slots__ = (
         "_again",
         "_claim",
-        "_future",
         "_is_over",
+        "_outcomes",
         "_pid",
         "_starter",
+        "_wakes",
         "_work",
         "is_launched",
         "number",
@@ -61,7 +59,10 @@ class Flight(Generic[_Outcome]):
         self._is_over = False
         self._starter = threading.get_ident()
         self._pid = os.getpid()
-        self._future: Future[_Outcome] = Future()
+        self._outcomes: list[_Outcome] = []
+        # Each waiter has a lock of its own. With gevent, greenlets and native threads that contend
+        # for one lock (as in concurrent.futures.Future) may wait for it forever.
+        self._wakes: dict[Callable[[], object], None] = {}
 
     def launch(self, start_thread: StartThread) -> bool:
         """Run the work on another thread, unless a thread has begun it.
@@ -127,8 +128,13 @@ class Flight(Generic[_Outcome]):
 
     def finish(self, outcome: _Outcome) -> None:
         """Pass the outcome to every waiter. Called once."""
-        if not self.is_from_parent:  # there, a thread of the parent may hold the future's lock
-            self._future.set_result(outcome)
+        if self.is_from_parent:  # so are the event loops of those who wait
+            return
+        self._outcomes.append(outcome)
+        for wake in list(self._wakes):
+            # The event loop may have been closed in the meantime, and the waiter with it.
+            with contextlib.suppress(RuntimeError):
+                wake()
 
     def wait(self, timeout: float) -> _Outcome | None:
         """Return the outcome; ``None`` if there is none after ``timeout`` seconds.
@@ -137,12 +143,13 @@ class Flight(Generic[_Outcome]):
         """
         if self.is_from_parent:
             return None
-        try:
-            return self._future.result(0.0 if sys.is_finalizing() else max(0.0, timeout))
-        except FutureTimeoutError as error:
-            if _is_of_interruption(error):
-                raise
-            return None
+        if timeout > 0 and not sys.is_finalizing():
+            is_over = threading.Lock()
+            is_over.acquire()
+            with self._woken_by(is_over.release):
+                if not self._outcomes:
+                    is_over.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+        return self._outcome()
 
     async def wait_async(self, timeout: float) -> _Outcome | None:
         """Return the outcome; ``None`` if there is none after ``timeout`` seconds.
@@ -154,35 +161,30 @@ class Flight(Generic[_Outcome]):
         if self.is_from_parent:
             return None
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[_Outcome] = loop.create_future()
+        waiter: asyncio.Future[None] = loop.create_future()
 
-        def settle(outcome: _Outcome) -> None:
+        def settle() -> None:
             if not waiter.done():
-                waiter.set_result(outcome)
+                waiter.set_result(None)
 
-        def wake(finished: Future[_Outcome]) -> None:
-            # The loop may have been closed in the meantime, and the waiter with it.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, finished.result())
+        with self._woken_by(lambda: loop.call_soon_threadsafe(settle)):
+            if not self._outcomes:
+                # Not wait_for(): before Python 3.12, it loses a cancellation that comes with the
+                # outcome.
+                await asyncio.wait([waiter], timeout=max(0.0, timeout))
+        return self._outcome()
 
-        self._future.add_done_callback(wake)
-        # Not wait_for(): before Python 3.12, it loses a cancellation that comes with the outcome.
-        await asyncio.wait([waiter], timeout=max(0.0, timeout))
-        return waiter.result() if waiter.done() else None
+    @contextlib.contextmanager
+    def _woken_by(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Have :meth:`finish` call a function. One that comes later finds the outcome there."""
+        self._wakes[wake] = None
+        try:
+            yield
+        finally:
+            self._wakes.pop(wake, None)
 
-
-_FUTURES = Future.set_result.__code__.co_filename
-
-
-def _is_of_interruption(error: FutureTimeoutError) -> bool:
-    """Whether a signal handler raised an error while ``Future.result()`` waited.
-
-    Since Python 3.11, it is the built-in ``TimeoutError``, which alarms raise too.
-    """
-    frames = traceback.walk_tb(error.__traceback__)
-    files = [frame.f_code.co_filename for frame, _ in frames]
-    inside = files[files.index(_FUTURES) :] if _FUTURES in files else files
-    return any(file != _FUTURES for file in inside)
+    def _outcome(self) -> _Outcome | None:
+        return self._outcomes[0] if self._outcomes else None
 
 
 def start_daemon_thread(work: Callable[[], object]) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
 from collections.abc import Callable
 from weakref import WeakSet, WeakValueDictionary
 
@@ -16,7 +16,9 @@ from ecs_role_creds.settings import Settings
 MAX_KEPT = 1024
 
 # Reentrant: a signal handler or a finalizer may build a provider on the thread that holds it.
-_lock = threading.RLock()
+# Not of threading, which gevent patches: greenlets and native threads that contend for gevent's
+# locks may wait forever. It is never held for longer than a few lookups.
+_lock = _thread.RLock()
 
 # All caches that are referenced somewhere ...
 _caches: WeakSet[CredentialsCache] = WeakSet()

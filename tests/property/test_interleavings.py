@@ -11,7 +11,7 @@ import os
 from functools import partial
 
 import pytest
-from support.explored_cache import DEADLINE, Change, Exploration, explore, files
+from support.explored_cache import DEADLINE, Change, Exploration, explore, files, new_flight
 from support.interleaving import BrokenInvariantError, Lock, Scheduler, Step
 
 from ecs_role_creds import cache, flight, versions
@@ -95,6 +95,39 @@ def test_finds_expired_credentials_as_such() -> None:
     found = explore(range(ENOUGH), BROKEN["refresh() that does not look at the clock again"])
     assert found is not None
     assert "returned credentials that had expired" in found.what
+
+
+LOOK_THEN_REGISTER = Change(
+    flight,
+    """                if not self._outcomes:
+                    is_over.acquire(""",
+    """                if True:
+                    is_over.acquire(""",
+)
+
+
+def ends_of_waits(change: Change | None) -> set[float]:
+    """How long waiters wait, in virtual seconds, for an outcome that comes at once."""
+    took = set()
+    for seed in range(500):
+        scheduler = Scheduler(seed, files())
+        flight, began = new_flight(scheduler, change), scheduler.now
+        got: list[object] = []
+        for _ in range(2):
+            scheduler.spawn("waiter", lambda got=got, flight=flight: got.append(flight.wait(9.0)))
+        scheduler.spawn("fetch", lambda flight=flight: flight.finish("outcome"))
+        scheduler.run()
+        assert got == ["outcome"] * 2
+        took.add(scheduler.now - began)
+    return took
+
+
+def test_no_interleaving_loses_the_end_of_a_fetch() -> None:
+    assert ends_of_waits(None) == {0.0}
+
+
+def test_finds_that_the_end_of_a_fetch_may_be_lost() -> None:
+    assert ends_of_waits(LOOK_THEN_REGISTER) == {0.0, 9.0}
 
 
 def steps(seed: int) -> list[Step]:

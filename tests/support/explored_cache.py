@@ -1,6 +1,6 @@
 """The cache, and calls to it, under the scheduler of interleavings.
 
-The modules of the cache are run in copies of their own, whose futures are the scheduler's. Nothing
+The modules of the cache are run in copies of their own, whose locks are the scheduler's. Nothing
 in the real modules is patched. A copy may be broken on purpose, to see whether that is found.
 """
 
@@ -9,9 +9,8 @@ from __future__ import annotations
 import builtins
 import contextlib
 import inspect
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import datetime, timedelta, timezone
 from functools import cache as cached
 from types import ModuleType, SimpleNamespace
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ecs_role_creds import Credentials, CredentialsError, cache, flight, reporting, state, versions
 from ecs_role_creds.errors import MetadataServiceError
-from support.interleaving import Scheduler
+from support.interleaving import Lock, Scheduler
 
 DEADLINE = 2.0
 LIFE = 600.0
@@ -53,16 +52,15 @@ class _Current:
     scheduler: Scheduler
 
 
-class _Future(Future[Any]):
-    def __new__(cls) -> Any:
-        return _Current.scheduler.future()
+def _lock() -> Lock:
+    return _Current.scheduler.lock()
 
 
 @cached
-def _cache_class(change: Change | None) -> Any:
-    """``CredentialsCache``, with futures of the current scheduler; perhaps changed."""
+def _copies(change: Change | None) -> dict[str, Any]:
+    """Copies of the modules, with locks of the current scheduler; perhaps changed."""
     replaced: dict[str, Any] = {
-        "concurrent.futures": SimpleNamespace(Future=_Future, TimeoutError=FutureTimeoutError),
+        "threading": SimpleNamespace(**{**vars(threading), "Lock": _lock}),
         reporting.__name__: SimpleNamespace(Audience=reporting.Audience, log=lambda *_: None),
     }
 
@@ -79,7 +77,14 @@ def _cache_class(change: Change | None) -> Any:
         assert module.__file__ is not None
         exec(compile(source, module.__file__, "exec"), copy.__dict__)
         replaced[module.__name__] = copy
-    return copy.CredentialsCache
+    return replaced
+
+
+def new_flight(scheduler: Scheduler, change: Change | None = None) -> flight.Flight[Any]:
+    """A flight whose waiters are actors of the scheduler."""
+    _Current.scheduler = scheduler
+    one: flight.Flight[Any] = _copies(change)[flight.__name__].Flight(lambda _: None)
+    return one
 
 
 class Token(Credentials):
@@ -172,7 +177,7 @@ class Exploration:
         self._is_interrupted = False
         self._weights = random.choice((EVERYDAY, MANY_REFUSALS, BY_THE_SCHEDULE))
         self._interrupt_share = random.choice((0.0, 0.0, 0.01))
-        self.cache = _cache_class(change)(
+        self.cache = _copies(change)[cache.__name__].CredentialsCache(
             Service(scheduler, self._check_schedule),
             deadline=DEADLINE,
             clock=scheduler.clock,

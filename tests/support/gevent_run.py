@@ -21,7 +21,7 @@ from gevent.event import Event  # noqa: E402
 from gevent.threadpool import ThreadPool  # noqa: E402
 
 from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider  # noqa: E402
-from ecs_role_creds.provider import Runtime  # noqa: E402
+from ecs_role_creds.provider import Runtime, forget_shared  # noqa: E402
 from support.shared_time import SharedAgeing  # noqa: E402
 
 Figures = dict[str, Any]
@@ -30,6 +30,7 @@ CALLERS = 256
 OSS_CALLERS = 16
 COLD_CALLERS = 100
 TOKENS = 3
+ROUNDS = 20
 PAUSE = 0.005
 IN_THE_WINDOW = 600.0
 DEADLINE = 30.0
@@ -260,16 +261,30 @@ def hot(endpoint: str, calls: str) -> Figures:
 
 
 def native_threads(endpoint: str) -> Figures:
-    """Greenlets, and threads of gevent's own pool, ask a cold provider together."""
-    provider = EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=DEADLINE)
+    """Greenlets, and threads of gevent's own pool, build a provider and ask it, again and again.
+
+    In each round they find nothing, and then credentials that have been refused.
+    """
+    sys.setswitchinterval(1e-4)  # also amid what gevent's locks do
     pool = ThreadPool(8)
-    waiting: list[Any] = [gevent.spawn(outcome, provider.get_credentials) for _ in range(8)]
-    waiting += [pool.spawn(outcome, provider.get_credentials) for _ in range(8)]
-    got = [one.get(timeout=LONG) for one in waiting]
-    provider.invalidate(provider.get_credentials())
-    waiting = [pool.spawn(outcome, provider.get_credentials) for _ in range(8)]
-    waiting += [gevent.spawn(outcome, provider.get_credentials) for _ in range(8)]
-    return {"got": got, "again": [one.get(timeout=LONG) for one in waiting]}
+    got: list[list[str] | str] = []
+
+    def provider() -> EcsRamRoleCredentialsProvider:
+        return EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=DEADLINE)
+
+    def ask() -> list[str] | str:
+        return outcome(provider().get_credentials)
+
+    for _ in range(ROUNDS):
+        forget_shared()
+        waiting: list[Any] = [gevent.spawn(ask) for _ in range(8)]
+        waiting += [pool.spawn(ask) for _ in range(8)]
+        got += [one.get(timeout=LONG) for one in waiting]
+        provider().invalidate(provider().get_credentials())
+        waiting = [pool.spawn(ask) for _ in range(8)]
+        waiting += [gevent.spawn(ask) for _ in range(8)]
+        got += [one.get(timeout=LONG) for one in waiting]
+    return {"got": got}
 
 
 SCENARIOS: dict[str, Callable[..., Figures]] = {

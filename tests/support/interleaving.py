@@ -6,8 +6,8 @@ seeded generator makes every decision, so the same seed gives the same interleav
 can be repeated and read.
 
 A thread that blocks on a real lock would never hand the baton on. Code under test therefore gets
-the locks and futures of the scheduler (:meth:`Scheduler.lock`, :meth:`Scheduler.future`), which
-tell it who waits for what. Time is virtual. Where every actor waits, it moves to the next timeout.
+the locks of the scheduler (:meth:`Scheduler.lock`), which tell it who waits for what. Time is
+virtual. Where every actor waits, it moves to the next timeout.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Collection
-from concurrent.futures import Future
 from math import inf
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
@@ -59,7 +58,7 @@ class Actor:
         is_ready: Whether it can run now; asked again before each decision.
         wakes_at: When it runs even if it is not ready.
         is_done: Whether ``work`` has ended.
-        resumed_at: When it last came back from waiting for a future, or in an event loop.
+        resumed_at: When it last came back from waiting for a lock, or in an event loop.
         is_checking: Whether it runs the scenario's own code, which is not traced.
         is_abandoned: Whether it has been told to end.
     """
@@ -124,7 +123,8 @@ class Scheduler:
         self._is_over = threading.Event()
 
     def clock(self) -> float:
-        """The virtual time."""
+        """The virtual time; asking for it without end is a broken invariant, too."""
+        self._count_step()
         return self.now
 
     @property
@@ -182,12 +182,8 @@ class Scheduler:
         self._step()
 
     def lock(self) -> Lock:
-        """A reentrant lock."""
+        """A lock."""
         return Lock(self)
-
-    def future(self) -> SchedulerFuture:
-        """A future."""
-        return SchedulerFuture(self)
 
     def event_loop(self) -> SchedulerEventLoop:
         """An event loop for coroutines of the actor that runs."""
@@ -282,40 +278,33 @@ class Scheduler:
 
 
 class Lock:
-    """A reentrant lock, as ``threading.RLock`` is."""
+    """A lock, as ``threading.Lock`` is, for which actors wait by the scheduler's time."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._owner: Actor | None = None
-        self._depth = 0
+        self._is_locked = False
+
+    def acquire(self, timeout: float = -1.0) -> bool:
+        """As ``threading.Lock.acquire``."""
+        if self._is_locked:
+            limit = inf if timeout < 0 else timeout
+            self._scheduler.wait(lambda: not self._is_locked, limit)
+            self._scheduler.current.resumed_at = self._scheduler.now
+        was_free = not self._is_locked
+        self._is_locked = True
+        return was_free
+
+    def release(self) -> None:
+        """As ``threading.Lock.release``."""
+        if not self._is_locked:
+            raise RuntimeError("release unlocked lock")
+        self._is_locked = False
 
     def __enter__(self) -> bool:
-        actor = self._scheduler.current
-        if self._owner is not actor:
-            while self._owner is not None:
-                self._scheduler.wait(lambda: self._owner is None)
-            self._owner = actor
-        self._depth += 1
-        return True
+        return self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._owner = None
-
-
-class SchedulerFuture(Future[Any]):
-    """A future for which actors wait by the scheduler's time."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        super().__init__()
-        self._scheduler = scheduler
-
-    def result(self, timeout: float | None = None) -> Any:
-        """As ``Future.result``."""
-        self._scheduler.wait(self.done, inf if timeout is None else timeout)
-        self._scheduler.current.resumed_at = self._scheduler.now
-        return super().result(0)
+        self.release()
 
 
 class SchedulerEventLoop(asyncio.BaseEventLoop):

@@ -1,13 +1,16 @@
-"""The thread that a fetch runs on."""
+"""The thread that a fetch runs on, and those who wait for its outcome."""
 
 from __future__ import annotations
 
 import _thread
+import asyncio
 import threading
+from math import inf
 
 import pytest
+from support.plain_http import wait_until
 
-from ecs_role_creds.flight import start_daemon_thread
+from ecs_role_creds.flight import Flight, start_daemon_thread
 
 
 def test_fetch_runs_on_a_daemon_thread_that_tells_what_it_is() -> None:
@@ -61,3 +64,57 @@ def test_it_tells_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(_thread, "start_new_thread", refuse)
     assert not start_daemon_thread(lambda: None)
+
+
+@pytest.fixture
+def flight() -> Flight[str]:
+    return Flight(lambda _: None)
+
+
+def test_those_who_wait_without_a_limit_are_woken(flight: Flight[str]) -> None:
+    got: list[str | None] = []
+    waiting = [threading.Thread(target=lambda: got.append(flight.wait(inf))) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    wait_until(lambda: len(flight._wakes) == 3)
+    flight.finish("outcome")
+    for thread in waiting:
+        thread.join(30)
+    assert got == ["outcome"] * 3
+
+
+def test_who_comes_later_finds_the_outcome(flight: Flight[str]) -> None:
+    flight.finish("outcome")
+    assert flight.wait(inf) == flight.wait(0.0) == "outcome"
+    assert asyncio.run(flight.wait_async(inf)) == "outcome"
+
+
+def test_who_gives_up_leaves_nothing_behind(flight: Flight[str]) -> None:
+    async def give_up() -> None:
+        assert await flight.wait_async(0.001) is None
+        task = asyncio.ensure_future(flight.wait_async(inf))
+        await asyncio.sleep(0)
+        assert len(flight._wakes) == 1
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert flight.wait(0.001) is None
+    asyncio.run(give_up())
+    assert flight._wakes == {}
+
+
+def test_an_event_loop_that_was_closed_keeps_the_outcome_from_nobody(flight: Flight[str]) -> None:
+    closed = asyncio.new_event_loop()
+    abandoned = closed.create_task(flight.wait_async(inf))
+    closed.run_until_complete(asyncio.sleep(0))
+    closed.close()
+
+    async def main() -> None:
+        waiting = asyncio.ensure_future(flight.wait_async(30))
+        await asyncio.sleep(0)
+        assert len(flight._wakes) == 2
+        flight.finish("outcome")
+        assert await waiting == "outcome"
+
+    asyncio.run(main())
+    abandoned._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -165,7 +165,7 @@ def test_polling_begins_although_the_import_takes_too_long() -> None:
 
 def test_polling_that_is_cancelled_on_its_way_does_not_poll() -> None:
     importing: Flight[bool] = Flight(lambda _: None)
-    provider = provider_that_imports(lambda: None if importing._future.done() else importing)
+    provider = provider_that_imports(lambda: None if importing.wait(0.0) else importing)
 
     async def use() -> None:
         async with provider.polling():
