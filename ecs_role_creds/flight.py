@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 _Outcome = TypeVar("_Outcome")
@@ -132,9 +132,10 @@ class Flight(Generic[_Outcome]):
             return
         self._outcomes.append(outcome)
         for wake in list(self._wakes):
-            # The event loop may have been closed in the meantime, and the waiter with it.
-            with contextlib.suppress(RuntimeError):
+            # A waiter whose event loop has been closed in the meantime takes nothing from others.
+            with contextlib.suppress(Exception):
                 wake()
+        self._wakes.clear()  # who comes from now on finds the outcome
 
     def wait(self, timeout: float) -> _Outcome | None:
         """Return the outcome; ``None`` if there is none after ``timeout`` seconds.
@@ -146,9 +147,13 @@ class Flight(Generic[_Outcome]):
         if timeout > 0 and not sys.is_finalizing():
             is_over = threading.Lock()
             is_over.acquire()
-            with self._woken_by(is_over.release):
+            wake = is_over.release
+            self._wakes[wake] = None
+            try:
                 if not self._outcomes:
                     is_over.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+            finally:
+                self._wakes.pop(wake, None)
         return self._outcome()
 
     async def wait_async(self, timeout: float) -> _Outcome | None:
@@ -167,21 +172,18 @@ class Flight(Generic[_Outcome]):
             if not waiter.done():
                 waiter.set_result(None)
 
-        with self._woken_by(lambda: loop.call_soon_threadsafe(settle)):
+        def wake() -> None:
+            loop.call_soon_threadsafe(settle)
+
+        self._wakes[wake] = None
+        try:
             if not self._outcomes:
                 # Not wait_for(): before Python 3.12, it loses a cancellation that comes with the
                 # outcome.
                 await asyncio.wait([waiter], timeout=max(0.0, timeout))
-        return self._outcome()
-
-    @contextlib.contextmanager
-    def _woken_by(self, wake: Callable[[], object]) -> Iterator[None]:
-        """Have :meth:`finish` call a function. One that comes later finds the outcome there."""
-        self._wakes[wake] = None
-        try:
-            yield
         finally:
             self._wakes.pop(wake, None)
+        return self._outcome()
 
     def _outcome(self) -> _Outcome | None:
         return self._outcomes[0] if self._outcomes else None

@@ -85,14 +85,11 @@ def _keep(settings: Settings) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _kept
-    try:
+    global _lock, _kept
+    if _lock.acquire(blocking=False):
         _lock.release()
-    except RuntimeError:
-        # An exception of a signal handler ended the wait for the lock, and a thread of the parent
-        # may have been changing what is kept.
-        _lock._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does
-        _kept = _none_kept()
+    else:  # a thread of the parent holds it, and may have been changing what is kept
+        _lock, _kept = _thread.RLock(), _none_kept()
     problem: Exception | None = None
     for cache in list(_caches):
         try:
@@ -103,10 +100,7 @@ def _after_fork_in_child() -> None:
         raise problem  # the interpreter prints it, and goes on
 
 
-# Holding the lock across the fork keeps the collections consistent in the child.
+# The lock is not held across the fork: other functions that are called before a fork may wait, and
+# with gevent for a greenlet of a thread that waits for this lock.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_lock.acquire,
-        after_in_parent=_lock.release,
-        after_in_child=_after_fork_in_child,
-    )
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -404,7 +404,7 @@ os._exit(status or connection() != of_parent)
     run_forking(script, server)
 
 
-FORK_INTERRUPTED_DURING_A_LOCK = """
+FORK_AMID_A_CHANGE = """
     import os, signal, threading
     from ecs_role_creds import EcsRamRoleCredentialsProvider, sharing
 
@@ -417,23 +417,17 @@ FORK_INTERRUPTED_DURING_A_LOCK = """
             has_lock.set()
             is_over.wait(60)
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     holder = threading.Thread(target=hold)
     holder.start()
     assert has_lock.wait(60)
-    signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
     child = os.fork()
     if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(20)
+        signal.alarm(60)
         assert provider._cache._source.mode is None  # reset
         EcsRamRoleCredentialsProvider(deadline=4).get_credentials()
         grandchild = os.fork()
         if grandchild == 0:
-            signal.alarm(20)
+            signal.alarm(60)
             EcsRamRoleCredentialsProvider(deadline=3).get_credentials()
             os._exit(0)
         os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]) != 0)
@@ -445,11 +439,43 @@ FORK_INTERRUPTED_DURING_A_LOCK = """
 """
 
 
-def test_ctrl_c_while_a_fork_waits_for_the_lock_of_the_shared_caches(
+def test_fork_while_another_thread_changes_the_shared_caches(server: FakeMetadataServer) -> None:
+    run_script(textwrap.dedent(FORK_AMID_A_CHANGE), server)
+
+
+FORK_THAT_WAITS_FOR_THE_APPLICATION = """
+    import os, threading
+
+    has_begun, may_fork, forked = threading.Event(), threading.Event(), []
+
+    def wait():
+        has_begun.set()
+        forked.append(may_fork.wait(60))
+
+    os.register_at_fork(before=wait)  # called after those that are registered later
+
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+    def fork():
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    forking = threading.Thread(target=fork)
+    forking.start()
+    assert has_begun.wait(60)
+    EcsRamRoleCredentialsProvider(deadline=3)
+    may_fork.set()
+    forking.join(60)
+    os._exit(forked != [True])
+"""
+
+
+def test_a_provider_is_built_while_a_fork_waits_for_the_application(
     server: FakeMetadataServer,
 ) -> None:
-    printed = run_script(textwrap.dedent(FORK_INTERRUPTED_DURING_A_LOCK), server)
-    assert "KeyboardInterrupt" in printed
+    run_script(textwrap.dedent(FORK_THAT_WAITS_FOR_THE_APPLICATION), server)
 
 
 def test_connections_may_be_forgotten_at_every_line_of_a_fetch(server: FakeMetadataServer) -> None:

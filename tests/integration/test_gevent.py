@@ -135,6 +135,7 @@ def test_fresh_credentials_cost_no_switch_to_the_hub(server: FakeMetadataServer)
 
 def test_greenlets_and_native_threads_wait_together(server: FakeMetadataServer) -> None:
     server.delay(0.02, on="document")  # so that the others have to wait
-    told = run("native_threads", server.endpoint)
+    told = run("native_threads", server.endpoint, "20")
     known = issued(server)
+    assert len(told["got"]) == 20 * 2 * 16
     assert [one for one in told["got"] if one not in known] == []

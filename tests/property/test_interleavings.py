@@ -7,6 +7,7 @@ more of them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 
@@ -15,6 +16,7 @@ from support.explored_cache import DEADLINE, Change, Exploration, explore, files
 from support.interleaving import BrokenInvariantError, Lock, Scheduler, Step
 
 from ecs_role_creds import cache, flight, versions
+from ecs_role_creds.flight import Flight
 
 INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "3000"))
 SHARES = 4
@@ -99,35 +101,71 @@ def test_finds_expired_credentials_as_such() -> None:
 
 LOOK_THEN_REGISTER = Change(
     flight,
-    """                if not self._outcomes:
-                    is_over.acquire(""",
-    """                if True:
-                    is_over.acquire(""",
+    """            self._wakes[wake] = None
+            try:
+                if not self._outcomes:
+""",
+    """            is_too_late = bool(self._outcomes)
+            self._wakes[wake] = None
+            try:
+                if not is_too_late:
+""",
+)
+LOOK_THEN_REGISTER_ASYNC = Change(
+    flight,
+    """            loop.call_soon_threadsafe(settle)
+
+        self._wakes[wake] = None
+        try:
+            if not self._outcomes:
+""",
+    """            loop.call_soon_threadsafe(settle)
+
+        is_too_late = bool(self._outcomes)
+        self._wakes[wake] = None
+        try:
+            if not is_too_late:
+""",
 )
 
 
-def ends_of_waits(change: Change | None) -> set[float]:
+def ends_of_waits(change: Change | None, *, is_async: bool) -> set[float]:
     """How long waiters wait, in virtual seconds, for an outcome that comes at once."""
     took = set()
     for seed in range(500):
         scheduler = Scheduler(seed, files())
-        flight, began = new_flight(scheduler, change), scheduler.now
-        got: list[object] = []
+        flight, began, got = new_flight(scheduler, change), scheduler.now, []
+
+        def wait(
+            scheduler: Scheduler = scheduler,
+            flight: Flight[object] = flight,
+            got: list[object] = got,
+        ) -> None:
+            if not is_async:
+                got.append(flight.wait(9.0))
+                return
+            with contextlib.closing(scheduler.event_loop()) as loop:
+                got.append(loop.run_until_complete(flight.wait_async(9.0)))
+
         for _ in range(2):
-            scheduler.spawn("waiter", lambda got=got, flight=flight: got.append(flight.wait(9.0)))
-        scheduler.spawn("fetch", lambda flight=flight: flight.finish("outcome"))
+            scheduler.spawn("waiter", wait)
+        scheduler.spawn("fetch", partial(flight.finish, "outcome"))
         scheduler.run()
         assert got == ["outcome"] * 2
         took.add(scheduler.now - began)
     return took
 
 
-def test_no_interleaving_loses_the_end_of_a_fetch() -> None:
-    assert ends_of_waits(None) == {0.0}
+@pytest.mark.parametrize("is_async", [False, True])
+def test_no_interleaving_loses_the_end_of_a_fetch(is_async: bool) -> None:
+    assert ends_of_waits(None, is_async=is_async) == {0.0}
 
 
-def test_finds_that_the_end_of_a_fetch_may_be_lost() -> None:
-    assert ends_of_waits(LOOK_THEN_REGISTER) == {0.0, 9.0}
+@pytest.mark.parametrize(
+    ("is_async", "change"), [(False, LOOK_THEN_REGISTER), (True, LOOK_THEN_REGISTER_ASYNC)]
+)
+def test_finds_that_the_end_of_a_fetch_may_be_lost(is_async: bool, change: Change) -> None:
+    assert ends_of_waits(change, is_async=is_async) == {0.0, 9.0}
 
 
 def steps(seed: int) -> list[Step]:

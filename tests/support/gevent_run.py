@@ -29,8 +29,8 @@ Figures = dict[str, Any]
 CALLERS = 256
 OSS_CALLERS = 16
 COLD_CALLERS = 100
+PROVIDERS = 5
 TOKENS = 3
-ROUNDS = 20
 PAUSE = 0.005
 IN_THE_WINDOW = 600.0
 DEADLINE = 30.0
@@ -260,8 +260,8 @@ def hot(endpoint: str, calls: str) -> Figures:
     return {"switches": len(switches), "all_same": all(same)}
 
 
-def native_threads(endpoint: str) -> Figures:
-    """Greenlets, and threads of gevent's own pool, build a provider and ask it, again and again.
+def native_threads(endpoint: str, rounds: str) -> Figures:
+    """Greenlets, and threads of gevent's own pool, build providers and ask them, again and again.
 
     In each round they find nothing, and then credentials that have been refused.
     """
@@ -273,9 +273,11 @@ def native_threads(endpoint: str) -> Figures:
         return EcsRamRoleCredentialsProvider(endpoint=endpoint, deadline=DEADLINE)
 
     def ask() -> list[str] | str:
-        return outcome(provider().get_credentials)
+        for _ in range(PROVIDERS):
+            got = outcome(provider().get_credentials)
+        return got
 
-    for _ in range(ROUNDS):
+    for _ in range(int(rounds)):
         forget_shared()
         waiting: list[Any] = [gevent.spawn(ask) for _ in range(8)]
         waiting += [pool.spawn(ask) for _ in range(8)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import signal
 import threading
 from math import inf
 
@@ -118,3 +119,39 @@ def test_an_event_loop_that_was_closed_keeps_the_outcome_from_nobody(flight: Fli
 
     asyncio.run(main())
     abandoned._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_a_broken_event_loop_keeps_the_outcome_from_nobody(flight: Flight[str]) -> None:
+    def break_down() -> None:
+        raise OSError("fake failure of an event loop")
+
+    woken: list[bool] = []
+    flight._wakes = {break_down: None, lambda: woken.append(True): None}
+    flight.finish("outcome")
+    assert woken == [True]
+    assert flight._wakes == {}
+
+
+@pytest.mark.parametrize("error", [StopIteration, TimeoutError, GeneratorExit, RuntimeError])
+def test_what_a_signal_handler_raises_ends_the_wait(
+    flight: Flight[str], error: type[BaseException]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise error
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    main = threading.get_ident()
+    alarm = threading.Thread(
+        target=lambda: (
+            wait_until(lambda: bool(flight._wakes)),
+            signal.pthread_kill(main, signal.SIGUSR1),
+        )
+    )
+    try:
+        alarm.start()
+        with pytest.raises(error):
+            flight.wait(60)
+    finally:
+        alarm.join(30)
+        signal.signal(signal.SIGUSR1, before)
+    assert flight._wakes == {}
