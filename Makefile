@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-# Without bytecode pytest would compile every test module anew, in each of its processes.
+# Without bytecode, pytest compiles every test module again in each of its processes.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-filesystems clients test-all check docs docs-serve docs-screenshots screenshots reference \

@@ -905,7 +905,7 @@ def test_the_warning_of_a_fetch_is_logged(
 def test_waiting_for_no_time_ends_at_once() -> None:
     flight: Flight[bool] = Flight(lambda flight: None)
     assert flight.wait(0.0) is None
-    assert flight.wait(-1.0) is None  # to a lock, it would mean to wait for ever
+    assert flight.wait(-1.0) is None  # to a lock, it would mean to wait without limit
 
 
 def test_a_record_that_was_replaced_serves_nobody(clock: MovableClock) -> None:
