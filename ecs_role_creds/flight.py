@@ -60,8 +60,6 @@ class Flight(Generic[_Outcome]):
         self._starter = threading.get_ident()
         self._pid = os.getpid()
         self._outcomes: list[_Outcome] = []
-        # Each waiter has a lock of its own. With gevent, greenlets and native threads that contend
-        # for one lock (as in concurrent.futures.Future) may wait for it forever.
         self._wakes: dict[Callable[[], object], None] = {}
 
     def launch(self, start_thread: StartThread) -> bool:
@@ -145,15 +143,13 @@ class Flight(Generic[_Outcome]):
         if self.is_from_parent:
             return None
         if timeout > 0 and not sys.is_finalizing():
-            is_over = threading.Lock()
-            is_over.acquire()
-            wake = is_over.release
-            self._wakes[wake] = None
+            signal = Signal()
+            self._wakes[signal.set] = None
             try:
                 if not self._outcomes:
-                    is_over.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+                    signal.wait(min(timeout, threading.TIMEOUT_MAX))
             finally:
-                self._wakes.pop(wake, None)
+                self._wakes.pop(signal.set, None)
         return self._outcome()
 
     async def wait_async(self, timeout: float) -> _Outcome | None:
@@ -187,6 +183,29 @@ class Flight(Generic[_Outcome]):
 
     def _outcome(self) -> _Outcome | None:
         return self._outcomes[0] if self._outcomes else None
+
+
+class Signal:
+    """Like ``threading.Event``, but a finalizer may set it on the thread that waits for it.
+
+    It has one waiter and one lock, which nobody else waits for. With gevent, greenlets and native
+    threads that contend for a lock (as in concurrent.futures.Future) may wait for it forever.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Wake the waiting thread, or the next one that waits."""
+        self.is_set = True
+        with contextlib.suppress(RuntimeError):  # set before
+            self._lock.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds; returns whether it is set."""
+        return self.is_set or self._lock.acquire(timeout=timeout)
 
 
 def start_daemon_thread(work: Callable[[], object]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Callable
 
 from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import Clock
+from ecs_role_creds.flight import Signal
 from ecs_role_creds.preload import IMPORT_LIMIT
 from ecs_role_creds.reporting import log
 from ecs_role_creds.versions import Version
@@ -118,7 +118,7 @@ class Poller:
     """Fetches when a fetch is due, until it is stopped or its switch is gone."""
 
     def __init__(self, switch: PollingSwitch) -> None:
-        self._signal = signal = StopSignal()  # not self, which the switch refers to
+        self._signal = signal = Signal()  # not self, which the switch refers to
         self._starts = ["start"]
         self._thread = threading.Thread(
             target=_poll,
@@ -160,26 +160,7 @@ class Poller:
         self._signal.set()
 
 
-class StopSignal:
-    """Like ``threading.Event``, but a finalizer may set it on the thread that waits for it."""
-
-    def __init__(self) -> None:
-        self.is_set = False
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        """Wake the waiting thread, or the next one that waits."""
-        self.is_set = True
-        with contextlib.suppress(RuntimeError):  # set before
-            self._lock.release()
-
-    def wait(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds; returns whether it is set. For one thread."""
-        return self.is_set or self._lock.acquire(timeout=timeout)
-
-
-def _poll(get_switch: Callable[[], PollingSwitch | None], signal: StopSignal) -> None:
+def _poll(get_switch: Callable[[], PollingSwitch | None], signal: Signal) -> None:
     is_stopped = signal.is_set
     while not is_stopped:
         switch = get_switch()

@@ -19,8 +19,7 @@ import pytest
 from support.interruptions import STEP, interrupted, interrupted_elsewhere
 
 from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
-from ecs_role_creds.flight import Flight
-from ecs_role_creds.polling import StopSignal
+from ecs_role_creds.flight import Flight, Signal
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer
 
@@ -216,7 +215,7 @@ def test_signal_handler_that_stops_polling_while_it_is_started(server: FakeMetad
 
 
 def test_finalizer_may_stop_a_poller_on_the_thread_that_waits_for_it() -> None:
-    stop = StopSignal()
+    stop = Signal()
     waiting = threading.Thread(target=lambda: stop.wait(LONG), daemon=True)
     waiting.start()
     stop.set()

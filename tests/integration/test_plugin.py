@@ -154,21 +154,12 @@ def run(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize("is_random", [False, True], ids=["in order", "in random order"])
+@pytest.mark.parametrize("arguments", ["-p no:randomly", "-p randomly", "-n {count}"])
 @pytest.mark.parametrize(
     ("source", "count"), [(USES, 8), (FORBIDDEN, 2)], ids=["uses", "forbidden"]
 )
-def test_users_tests_pass(tmp_path: Path, source: str, count: int, is_random: bool) -> None:
-    done = run(tmp_path, source, "-p", "randomly" if is_random else "no:randomly")
-    assert f"{count} passed" in done.stdout, done.stdout
-    assert done.returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("source", "count"), [(USES, 8), (FORBIDDEN, 2)], ids=["uses", "forbidden"]
-)
-def test_users_tests_pass_in_several_processes(tmp_path: Path, source: str, count: int) -> None:
-    done = run(tmp_path, source, "-n", str(count))
+def test_users_tests_pass(tmp_path: Path, source: str, count: int, arguments: str) -> None:
+    done = run(tmp_path, source, *arguments.format(count=count).split())
     assert f"{count} passed" in done.stdout, done.stdout
     assert done.returncode == 0
 

@@ -101,12 +101,12 @@ def test_finds_expired_credentials_as_such() -> None:
 
 LOOK_THEN_REGISTER = Change(
     flight,
-    """            self._wakes[wake] = None
+    """            self._wakes[signal.set] = None
             try:
                 if not self._outcomes:
 """,
     """            is_too_late = bool(self._outcomes)
-            self._wakes[wake] = None
+            self._wakes[signal.set] = None
             try:
                 if not is_too_late:
 """,

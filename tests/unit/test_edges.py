@@ -27,9 +27,9 @@ from ecs_role_creds.errors import (
     MetadataUnreachableError,
     NoRoleAttachedError,
 )
-from ecs_role_creds.flight import Flight, start_daemon_thread
+from ecs_role_creds.flight import Flight, Signal, start_daemon_thread
 from ecs_role_creds.health import Health, health_of
-from ecs_role_creds.polling import MAX_NAP, PollingSwitch, StopSignal, _poll
+from ecs_role_creds.polling import MAX_NAP, PollingSwitch, _poll
 from ecs_role_creds.preload import IMPORT_LIMIT
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.reporting import Audience, RotationCallbacks
@@ -576,13 +576,13 @@ def test_a_poller_does_not_sleep_if_a_fetch_is_due() -> None:
 
 
 def test_a_poller_that_is_stopped_before_its_thread_runs_fetches_nothing() -> None:
-    signal = StopSignal()
+    signal = Signal()
     signal.set()
     _poll(lambda: pytest.fail("it looked for the provider"), signal)
 
 
 def test_a_signal_that_is_set_does_not_wait() -> None:
-    signal = StopSignal()
+    signal = Signal()
     assert signal.is_set is False
     signal.set()
     assert signal.is_set is True
