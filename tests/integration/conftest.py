@@ -71,7 +71,7 @@ def _install(folder: Path) -> None:
     install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0"]
     try:
         done = subprocess.run(
-            install, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+            install, cwd=folder, capture_output=True, text=True, timeout=300, check=False
         )
     except subprocess.TimeoutExpired:
         problem = "npm did not install the client in 60 s; is there no registry?"

@@ -547,7 +547,7 @@ def test_nothing_is_left_on_the_host(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert len(ecs_metadata.issued) == 1

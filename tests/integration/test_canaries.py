@@ -659,7 +659,7 @@ def test_development_mode_shows_no_secret(
         [sys.executable, "-X", "dev", "-W", "always", "-c", script],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     shown = done.stdout + done.stderr

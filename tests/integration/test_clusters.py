@@ -32,7 +32,7 @@ from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 
 TESTS = Path(__file__).parents[1]
-LONG = 60.0
+LONG = 300.0
 
 pytestmark = [
     pytest.mark.slow,

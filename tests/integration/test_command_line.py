@@ -26,7 +26,7 @@ def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
         command,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, **NOBODY, "COLUMNS": "80", **environ},
     )
@@ -124,7 +124,7 @@ def test_a_reader_that_ends_early() -> None:
     process.stdout.close()
     told = process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=300) == 1
     assert told == b""
 
 
@@ -142,7 +142,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         told = process.stderr.read()
         process.stderr.close()
-        assert process.wait(timeout=60) == 128 + signal.SIGINT
+        assert process.wait(timeout=300) == 128 + signal.SIGINT
     assert told == b""
 
 

@@ -439,7 +439,7 @@ sys.exit(main(["doctor", "--json", "--bucket", "album", "--endpoint", "http://12
             [sys.executable, "-c", script],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
             env={**os.environ, "HOME": str(tmp_path), **server.environment},
         )
@@ -460,7 +460,7 @@ def run_command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[
         [sys.executable, "-m", "ecs_role_creds", "doctor", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**clean, **environ},
     )
@@ -555,7 +555,7 @@ raise SystemExit(status)
             [sys.executable, "-I", "-c", script, str(tmp_path / "report.json")],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
             env={"HOME": str(tmp_path), "PATH": "", **server.environment},
         )

@@ -51,7 +51,7 @@ def test_serves_until_interrupted(ended_by: signal.Signals, tmp_path: Path) -> N
         picture = bucket.get_object("picture.png")
         assert (picture.read(), picture.content_type) == (b"a picture", "image/png")
         process.send_signal(ended_by)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, out, err) == (0, "", "")
 
 
@@ -67,7 +67,7 @@ def test_serves_until_interrupted(ended_by: signal.Signals, tmp_path: Path) -> N
 )
 def test_bad_arguments(arguments: tuple[str, ...], message: str) -> None:
     done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr

@@ -360,7 +360,7 @@ def at_shutdown(server: FakeMetadataServer, before: str, path: str = "") -> list
         [sys.executable, "-c", AT_SHUTDOWN + before, server.endpoint, path],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

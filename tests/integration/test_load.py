@@ -140,7 +140,8 @@ def test_256_threads_through_rotations(
             asked_at = ageing.time()
             credentials = provider.get_credentials()
             if callers.take(number, credentials, asked_at):
-                bucket.put_object(str(number), b"signed")
+                if number % TOKENS == len(callers.used[number]):  # each asks OSS once
+                    bucket.put_object(str(number), b"signed")
                 callers.used[number].append(credentials.access_key_id)
             time.sleep(PAUSE)
 
@@ -179,7 +180,7 @@ def test_256_threads_through_rotations(
         thread.join(LONG)
     assert failed == []
     callers.check(server, oss)
-    assert len(oss.requests) == THREADS * TOKENS
+    assert len(oss.requests) == THREADS
 
 
 @pytest.mark.slow

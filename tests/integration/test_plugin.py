@@ -154,12 +154,12 @@ def run(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize("arguments", ["-p no:randomly", "-p randomly", "-n {count}"])
+@pytest.mark.parametrize("arguments", ["-p no:randomly", "-p randomly", "-n 2"])
 @pytest.mark.parametrize(
     ("source", "count"), [(USES, 8), (FORBIDDEN, 2)], ids=["uses", "forbidden"]
 )
 def test_users_tests_pass(tmp_path: Path, source: str, count: int, arguments: str) -> None:
-    done = run(tmp_path, source, *arguments.format(count=count).split())
+    done = run(tmp_path, source, *arguments.split())
     assert f"{count} passed" in done.stdout, done.stdout
     assert done.returncode == 0
 
@@ -230,6 +230,6 @@ def test_costs_nothing_where_unused() -> None:
         " & (set(sys.modules) - before)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True
     )
     assert done.stdout == "[]\n"

@@ -91,7 +91,7 @@ def run(folder: Path, source: str, ini: str = "", **environ: str) -> str:
         env={**inherited, **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout

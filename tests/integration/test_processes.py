@@ -40,7 +40,8 @@ pytestmark = [
 ]
 
 TESTS = Path(__file__).parents[1]
-LONG = 60.0
+LONG = 300.0
+DEADLINE = 60.0
 
 WORKERS = 8
 CLIENTS = 2 * WORKERS  # there is always one waiting, so no worker is ever idle
@@ -370,7 +371,7 @@ def test_error_comes_back_whole_from_a_pool(ecs_metadata: FakeMetadataServer) ->
 def test_fork_amid_a_refresh_while_a_poller_runs(
     ecs_metadata: FakeMetadataServer, parent: str
 ) -> None:
-    provider = EcsRamRoleCredentialsProvider(deadline=LONG)
+    provider = EcsRamRoleCredentialsProvider(deadline=DEADLINE)
     if parent == "warm":
         provider.get_credentials()
         ecs_metadata.rotate()

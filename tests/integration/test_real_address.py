@@ -31,7 +31,7 @@ triple = [got.access_key_id, got.access_key_secret, got.security_token]
 """
 NODE = """
 command = ["node", "client.js", *([role_name] if role_name else [])]
-done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 assert done.returncode == 0, done.stderr
 triple = json.loads(done.stdout)
 """
@@ -64,7 +64,7 @@ def run(
         [*inside, sys.executable, "-c", script, REAL_ADDRESS, mode, role_name or ""],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env=environment,
         cwd=folder,

@@ -101,7 +101,7 @@ print("exit", main(["role", "show", "app-role", "--region", "cn-hangzhou"]))
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
         env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
     )

@@ -577,7 +577,7 @@ def test_no_credentials(fake: FakeOpenApi, tmp_path: Path) -> None:
         env={"HOME": str(tmp_path), "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
@@ -625,7 +625,7 @@ def test_asks_on_a_terminal(fake: FakeOpenApi, answer: str, status: int) -> None
     ) as process:
         os.close(theirs)
         os.write(ours, f"{answer}\n".encode())
-        _, err = process.communicate(timeout=100)
+        _, err = process.communicate(timeout=300)
     os.close(ours)
     assert "Continue? [y/N]" in err
     assert process.returncode == status

@@ -149,7 +149,7 @@ told = []
 with FakeMetadataServer() as upstream:
     with Sidecar(upstream, address=TcpAddress(sys.argv[1], 80), allow_remote=True) as sidecar:
         for _ in range(2):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, done.stderr
             told.append([json.loads(done.stdout), sidecar.triple()])
             sidecar.rotate()
