@@ -518,7 +518,7 @@ def note(event, arguments):
         events.append((event, str(arguments)))
 sys.addaudithook(note)
 from ecs_role_creds import EcsRamRoleCredentialsProvider
-provider = EcsRamRoleCredentialsProvider()
+provider = EcsRamRoleCredentialsProvider(deadline=60)
 provider.invalidate(provider.get_credentials())
 provider.get_credentials()
 with provider.polling():

@@ -493,7 +493,7 @@ def test_nothing_said_shows_a_secret(course: Course) -> None:
 
 
 def test_threads_at_work_show_no_secret(ecs_metadata: FakeMetadataServer, tmp_path: Path) -> None:
-    provider = EcsRamRoleCredentialsProvider(deadline=10)
+    provider = EcsRamRoleCredentialsProvider(deadline=60)
     polled = EcsRamRoleCredentialsProvider(deadline=11)
     provider.invalidate(provider.get_credentials())
     ecs_metadata.hang(on="document")
@@ -636,17 +636,18 @@ SCRIPT = """
 import asyncio, logging, sys, threading
 logging.basicConfig(level=logging.DEBUG)
 from ecs_role_creds import EcsRamRoleCredentialsProvider
-provider = EcsRamRoleCredentialsProvider(deadline=10)
+provider = EcsRamRoleCredentialsProvider(deadline=60)
 credentials = provider.get_credentials()
 provider.refresh()
 provider.invalidate(credentials)
 asyncio.run(provider.get_credentials_async())
 print(provider, credentials, provider.status(), vars(provider))
-thread = threading.Thread(target=EcsRamRoleCredentialsProvider("other").get_credentials)
+other = EcsRamRoleCredentialsProvider("other", deadline=60)
+thread = threading.Thread(target=other.get_credentials)
 thread.start()
 thread.join()
 {more}
-EcsRamRoleCredentialsProvider("another").get_credentials()
+EcsRamRoleCredentialsProvider("another", deadline=60).get_credentials()
 """
 
 

@@ -182,7 +182,7 @@ def test_refused_credentials_are_renewed_while_the_interpreter_shuts_down(
 ) -> None:
     done = run(
         "import atexit, ecs_role_creds\n"
-        "provider = ecs_role_creds.EcsRamRoleCredentialsProvider('app-role')\n"
+        "provider = ecs_role_creds.EcsRamRoleCredentialsProvider('app-role', deadline=60)\n"
         "def last():\n"
         "    provider.invalidate(provider.get_credentials())\n"
         "    print(provider.get_credentials().role_name)\n"
@@ -200,7 +200,7 @@ def test_nothing_can_be_fetched_while_the_interpreter_is_taken_apart(
     done = run(
         "import os, sys, ecs_role_creds\n"
         "class Last:\n"
-        "    provider = ecs_role_creds.EcsRamRoleCredentialsProvider('app-role')\n"
+        "    provider = ecs_role_creds.EcsRamRoleCredentialsProvider('app-role', deadline=60)\n"
         "    is_finalizing, write = sys.is_finalizing, os.write\n"
         "    def __del__(self):\n"
         "        try:\n"

@@ -20,7 +20,7 @@ STORE = 80 * 1024 * 1024  # about the least that Ray takes
 
 def main(scratch: str, oss_endpoint: str, region: str, planted: str) -> None:
     """Use the provider in every way that tasks and actors come by it."""
-    provider = EcsRamRoleCredentialsProvider()
+    provider = EcsRamRoleCredentialsProvider(deadline=60.0)
     provider.get_credentials()  # so that there is something to leak
 
     def read(provider: EcsRamRoleCredentialsProvider) -> Reading:
