@@ -282,6 +282,8 @@ def test_ray_reads_with_a_provider_and_holds_no_secret(
         assert driver.stdin is not None
         assert driver.stdout is not None
         told = json.loads(driver.stdout.readline())
+        if "not started" in told:
+            pytest.skip(f"the machine is too busy: {told['not started']}")
         offspring = offspring_of(driver.pid)
         in_memory = {
             name: found_in_process(one.pid, ecs_metadata, planted)
