@@ -74,7 +74,7 @@ def _install(folder: Path) -> None:
             install, cwd=folder, capture_output=True, text=True, timeout=300, check=False
         )
     except subprocess.TimeoutExpired:
-        problem = "npm did not install the client in 60 s; is there no registry?"
+        problem = "npm did not install the client in 300 s; is there no registry?"
     else:
         if done.returncode == 0:
             return

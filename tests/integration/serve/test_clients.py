@@ -78,7 +78,7 @@ ALIBABACLOUD_CREDENTIALS = """
 import json, os
 from alibabacloud_credentials.client import Client
 from alibabacloud_credentials.models import Config
-got = Client(Config(type="credentials_uri")).get_credential()
+got = Client(Config(type="credentials_uri", timeout=30_000, connect_timeout=30_000)).get_credential()
 print(json.dumps([got.access_key_id, got.access_key_secret, got.security_token]), flush=True)
 os._exit(0)  # a scheduler thread of the client does not end
 """
