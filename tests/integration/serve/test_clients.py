@@ -78,7 +78,8 @@ ALIBABACLOUD_CREDENTIALS = """
 import json, os
 from alibabacloud_credentials.client import Client
 from alibabacloud_credentials.models import Config
-got = Client(Config(type="credentials_uri", timeout=30_000, connect_timeout=30_000)).get_credential()
+patience = {"timeout": 30_000, "connect_timeout": 30_000}  # milliseconds
+got = Client(Config(type="credentials_uri", **patience)).get_credential()
 print(json.dumps([got.access_key_id, got.access_key_secret, got.security_token]), flush=True)
 os._exit(0)  # a scheduler thread of the client does not end
 """
