@@ -12,15 +12,12 @@ import os
 
 import pytest
 from hypothesis import settings
+from support import patience  # noqa: F401
 
-from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.provider import forget_shared
 
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
-
-# A busy machine may take longer than the default of 2 s. A test of the deadline passes its own.
-EcsRamRoleCredentialsProvider.__init__.__kwdefaults__["deadline"] = 30.0
 
 # All servers of the tests are on loopback, without TLS. (pip may need a proxy for https.)
 PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ecs_role_creds.cli.packages import needs
 from ecs_role_creds.cli.provider_options import add_provider_options, build_provider, life, tell
 
 if TYPE_CHECKING:
-    from ecs_role_creds import EcsRamRoleCredentialsProvider
+    from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 """Exit statuses if the command was not run, as in env(1) and timeout(1)."""
@@ -27,6 +28,8 @@ PASSED_ON = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+WAITED_FOR = {*PASSED_ON, signal.SIGCHLD}
+"""The signals that only the main thread may take while the command runs."""
 
 # Python ignores these two, and the command would inherit that.
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -81,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     argv = argv or [os.environ.get("SHELL") or "/bin/sh"]
     try:
         provider = build_provider(arguments)
-        left = life(provider.get_credentials().expires_in())
+        left = life(fetch_without_signals(provider).expires_in())
         if arguments.keep_fresh:
             return _run_kept_fresh(provider, argv, arguments)
         if not arguments.quiet:
@@ -96,6 +99,31 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         tell("exec", needs("--keep-fresh", error, "serve"))
     return FAILED
+
+
+def fetch_without_signals(provider: EcsRamRoleCredentialsProvider) -> Credentials:
+    """Get credentials on another thread, which takes none of the signals that are passed on.
+
+    Threads inherit the mask of signals from the one that starts them, so none of the threads that
+    the fetch starts takes a signal either, however long it goes on. Ctrl-C ends the wait.
+
+    Raises:
+        CredentialsError: There are no credentials.
+    """
+    outcome: Future[Credentials] = Future()
+
+    def fetch() -> None:
+        try:
+            outcome.set_result(provider.get_credentials())
+        except BaseException as error:  # noqa: BLE001 (raised by the thread that waits)
+            outcome.set_exception(error)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
+    try:
+        threading.Thread(target=fetch, name="ecs-role-creds-exec", daemon=True).start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return outcome.result()
 
 
 # The credentials in variables.
@@ -138,14 +166,9 @@ def _cannot_run(name: str, error: OSError) -> int:
 def _run_kept_fresh(
     provider: EcsRamRoleCredentialsProvider, argv: list[str], arguments: argparse.Namespace
 ) -> int:
-    # Threads inherit the mask, so only this thread takes the signals. The fetch's thread started
-    # without it: wait until that one has ended.
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.join(1.0)
-    waited_for = {*PASSED_ON, signal.SIGCHLD}
+    # Threads inherit the mask, so only this thread takes the signals.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the exit status is lost
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
     try:
         with provider.polling(), serving(provider) as variables:
             if not arguments.quiet:
@@ -160,7 +183,7 @@ def _run_kept_fresh(
                 )
             except OSError as error:
                 return _cannot_run(argv[0], error)
-            return supervise(child, waited_for)
+            return supervise(child, WAITED_FOR)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

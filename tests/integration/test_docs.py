@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from ecs_role_creds.testing import FakeMetadataServer
 
 ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -83,8 +85,12 @@ def test_sample_tests_pass(page: Path, tmp_path: Path) -> None:
         file = named[1] if named else f"test_sample_{number}.py"
         (tmp_path / file).write_text(fence.code, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:randomly", "-q", str(tmp_path)],
+        [
+            *(sys.executable, "-m", "pytest", "-p", "no:randomly"),
+            *("-p", "support.patience", "-q", str(tmp_path)),
+        ],
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
         timeout=300,

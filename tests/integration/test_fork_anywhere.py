@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -238,6 +239,7 @@ def test_the_interrupted_call_goes_on_in_the_child(server: FakeMetadataServer) -
         except BaseException:
             if os.getpid() == parent:
                 raise
+            traceback.print_exc()
             os._exit(1)
         if os.getpid() != parent:
             os._exit(0)

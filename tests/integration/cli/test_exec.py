@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -193,6 +194,38 @@ def test_signals_are_passed_on(
         process.send_signal(getattr(signal, f"SIG{name}"))
         assert read_line(process) == f"got {name}"
         assert process.wait(PATIENCE) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@MODES
+def test_only_the_main_thread_takes_signals(
+    ecs_metadata: FakeMetadataServer, mode: list[str]
+) -> None:
+    """Also during the first fetch, whose threads may outlive it on a busy machine."""
+    ecs_metadata.hang(on="role")
+    with running(mode, "echo ready", ecs_metadata) as process:
+        wait_until(lambda: any("ram" in one.path for one in ecs_metadata.requests), PATIENCE)
+        taking = [
+            task.name
+            for task in Path(f"/proc/{process.pid}/task").iterdir()
+            if not (blocked_signals(task) >> (signal.SIGTERM - 1)) & 1
+        ]
+        ecs_metadata.recover()
+    assert taking == [str(process.pid)]
+
+
+def blocked_signals(task: Path) -> int:
+    (blocked,) = re.findall(r"^SigBlk:\s*(\w+)$", (task / "status").read_text(), re.MULTILINE)
+    return int(blocked, 16)
+
+
+def test_ctrl_c_ends_the_first_fetch(ecs_metadata: FakeMetadataServer) -> None:
+    ecs_metadata.hang(on="role")
+    with running(["--keep-fresh"], "echo ready", ecs_metadata) as process:
+        wait_until(lambda: any("ram" in one.path for one in ecs_metadata.requests), PATIENCE)
+        process.send_signal(signal.SIGINT)
+        assert read_line(process) == ""
+        assert process.wait(PATIENCE) == 128 + signal.SIGINT
 
 
 def test_a_command_that_ignores_sigterm_goes_on(ecs_metadata: FakeMetadataServer) -> None:
