@@ -101,11 +101,21 @@ def run(arguments: argparse.Namespace) -> int:
     return FAILED
 
 
+@contextmanager
+def signals_blocked() -> Iterator[set[int | signal.Signals]]:
+    """Block the signals on this thread, and on threads that it starts; yields the mask before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def fetch_without_signals(provider: EcsRamRoleCredentialsProvider) -> Credentials:
     """Get credentials on another thread, which takes none of the signals that are passed on.
 
-    Threads inherit the mask of signals from the one that starts them, so none of the threads that
-    the fetch starts takes a signal either, however long it goes on. Ctrl-C ends the wait.
+    None of the threads that the fetch starts takes one either, however long it goes on. Ctrl-C
+    ends the wait.
 
     Raises:
         CredentialsError: There are no credentials.
@@ -118,11 +128,8 @@ def fetch_without_signals(provider: EcsRamRoleCredentialsProvider) -> Credential
         except BaseException as error:  # noqa: BLE001 (raised by the thread that waits)
             outcome.set_exception(error)
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
-    try:
+    with signals_blocked():
         threading.Thread(target=fetch, name="ecs-role-creds-exec", daemon=True).start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return outcome.result()
 
 
@@ -166,26 +173,18 @@ def _cannot_run(name: str, error: OSError) -> int:
 def _run_kept_fresh(
     provider: EcsRamRoleCredentialsProvider, argv: list[str], arguments: argparse.Namespace
 ) -> int:
-    # Threads inherit the mask, so only this thread takes the signals.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the exit status is lost
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
-    try:
-        with provider.polling(), serving(provider) as variables:
-            if not arguments.quiet:
-                tell(
-                    "exec",
-                    "serving refreshed credentials on loopback until the command ends",
-                )
-            environ = endpoint_environment(os.environ, variables, aws=arguments.aws)
-            try:
-                child = os.posix_spawnp(
-                    argv[0], argv, environ, setsigmask=before, setsigdef=IGNORED_BY_PYTHON
-                )
-            except OSError as error:
-                return _cannot_run(argv[0], error)
-            return supervise(child, WAITED_FOR)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with signals_blocked() as before, provider.polling(), serving(provider) as variables:
+        if not arguments.quiet:
+            tell("exec", "serving refreshed credentials on loopback until the command ends")
+        environ = endpoint_environment(os.environ, variables, aws=arguments.aws)
+        try:
+            child = os.posix_spawnp(
+                argv[0], argv, environ, setsigmask=before, setsigdef=IGNORED_BY_PYTHON
+            )
+        except OSError as error:
+            return _cannot_run(argv[0], error)
+        return supervise(child)
 
 
 def endpoint_environment(
@@ -223,18 +222,17 @@ def serving(provider: EcsRamRoleCredentialsProvider) -> Iterator[dict[str, str]]
         thread.join()
 
 
-def supervise(child: int, waited_for: set[signal.Signals]) -> int:
+def supervise(child: int) -> int:
     """Forward signals to a child process until it ends; returns its exit status.
 
     Signals of the terminal (Ctrl-C) reach the child anyway, since it is in the same process group.
-    Only signals sent by a process are forwarded.
+    Only signals sent by a process are forwarded. The signals must be blocked already.
 
     Args:
         child: The child's process id.
-        waited_for: The signals to take, including ``SIGCHLD``. They must be blocked already.
     """
     while True:
-        received = signal.sigwaitinfo(waited_for)
+        received = signal.sigwaitinfo(WAITED_FOR)
         if received.si_signo == signal.SIGCHLD:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
