@@ -126,14 +126,18 @@ class Flight(Generic[_Outcome]):
 
     def finish(self, outcome: _Outcome) -> None:
         """Pass the outcome to every waiter. Called once."""
-        if self.is_from_parent:  # so are the event loops of those who wait
+        if self.is_from_parent:
             return
         self._outcomes.append(outcome)
+        self.wake_waiters()
+
+    def wake_waiters(self) -> None:
+        """Have every waiter look at the outcome; in a forked child, there will be none."""
         for wake in list(self._wakes):
             # A waiter whose event loop has been closed in the meantime takes nothing from others.
             with contextlib.suppress(Exception):
                 wake()
-        self._wakes.clear()  # who comes from now on finds the outcome
+        self._wakes.clear()  # later waiters look before they wait
 
     def wait(self, timeout: float) -> _Outcome | None:
         """Return the outcome; ``None`` if there is none after ``timeout`` seconds.
@@ -146,7 +150,8 @@ class Flight(Generic[_Outcome]):
             signal = Signal()
             self._wakes[signal.set] = None
             try:
-                if not self._outcomes:
+                # A signal handler may fork at any line: before this look, or the fork wakes it.
+                if not self._outcomes and not self.is_from_parent:
                     signal.wait(min(timeout, threading.TIMEOUT_MAX))
             finally:
                 self._wakes.pop(signal.set, None)
@@ -169,7 +174,8 @@ class Flight(Generic[_Outcome]):
                 waiter.set_result(None)
 
         def wake() -> None:
-            loop.call_soon_threadsafe(settle)
+            if not self.is_from_parent:  # so is the event loop
+                loop.call_soon_threadsafe(settle)
 
         self._wakes[wake] = None
         try:

@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from ecs_role_creds.cli.packages import needs
 from ecs_role_creds.cli.provider_options import add_provider_options, build_provider, life, tell
 
 if TYPE_CHECKING:
-    from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
 
 FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 """Exit statuses if the command was not run, as in env(1) and timeout(1)."""
@@ -84,9 +84,10 @@ def run(arguments: argparse.Namespace) -> int:
     argv = argv or [os.environ.get("SHELL") or "/bin/sh"]
     try:
         provider = build_provider(arguments)
-        left = life(fetch_without_signals(provider).expires_in())
         if arguments.keep_fresh:
+            fetch_without_signals(provider)
             return _run_kept_fresh(provider, argv, arguments)
+        left = life(provider.get_credentials().expires_in())
         if not arguments.quiet:
             tell(
                 "exec",
@@ -94,43 +95,11 @@ def run(arguments: argparse.Namespace) -> int:
                 "pass --keep-fresh",
             )
         return replace_process(argv, static_environment(os.environ, provider, aws=arguments.aws))
-    except CredentialsError as error:
+    except (CredentialsError, RuntimeError) as error:  # RuntimeError: can't start new thread
         tell("exec", str(error))
     except ImportError as error:
         tell("exec", needs("--keep-fresh", error, "serve"))
     return FAILED
-
-
-@contextmanager
-def signals_blocked() -> Iterator[set[int | signal.Signals]]:
-    """Block the signals on this thread, and on threads that it starts; yields the mask before."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
-    try:
-        yield before
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def fetch_without_signals(provider: EcsRamRoleCredentialsProvider) -> Credentials:
-    """Get credentials on another thread, which takes none of the signals that are passed on.
-
-    None of the threads that the fetch starts takes one either, however long it goes on. Ctrl-C
-    ends the wait.
-
-    Raises:
-        CredentialsError: There are no credentials.
-    """
-    outcome: Future[Credentials] = Future()
-
-    def fetch() -> None:
-        try:
-            outcome.set_result(provider.get_credentials())
-        except BaseException as error:  # noqa: BLE001 (raised by the thread that waits)
-            outcome.set_exception(error)
-
-    with signals_blocked():
-        threading.Thread(target=fetch, name="ecs-role-creds-exec", daemon=True).start()
-    return outcome.result()
 
 
 # The credentials in variables.
@@ -157,32 +126,64 @@ def replace_process(argv: list[str], environ: Mapping[str, str]) -> int:
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(argv[0], argv, environ)  # noqa: S606  # nosec B606
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return _cannot_run(argv[0], error)
 
 
-def _cannot_run(name: str, error: OSError) -> int:
-    tell("exec", f"cannot run {name!r}: {error.strerror or error}")
-    is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+def _cannot_run(name: str, error: OSError | ValueError) -> int:
+    tell("exec", f"cannot run {name!r}: {getattr(error, 'strerror', None) or error}")
+    # ValueError: the name is empty.
+    is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError, ValueError))
     return NOT_FOUND if is_missing else NOT_EXECUTABLE
 
 
 # An endpoint on loopback (--keep-fresh).
 
 
+def fetch_without_signals(provider: EcsRamRoleCredentialsProvider) -> None:
+    """Fetch credentials on another thread, which takes none of the signals that are passed on.
+
+    None of the threads that the fetch starts takes one either, however long it goes on. Ctrl-C
+    ends the wait.
+
+    Raises:
+        CredentialsError: There are no credentials.
+        RuntimeError: No thread can be started.
+    """
+    outcome: Future[None] = Future()
+
+    def fetch() -> None:
+        try:
+            provider.get_credentials()
+            outcome.set_result(None)
+        except BaseException as error:  # noqa: BLE001 (raised by the thread that waits)
+            outcome.set_exception(error)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
+    try:
+        threading.Thread(target=fetch, name="ecs-role-creds-exec", daemon=True).start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    outcome.result()
+
+
 def _run_kept_fresh(
     provider: EcsRamRoleCredentialsProvider, argv: list[str], arguments: argparse.Namespace
 ) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the exit status is lost
-    with signals_blocked() as before, provider.polling(), serving(provider) as variables:
+    # Not unblocked when the command has ended: a late signal must not replace its exit status.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
+    with provider.polling(), serving(provider) as variables:
         if not arguments.quiet:
             tell("exec", "serving refreshed credentials on loopback until the command ends")
         environ = endpoint_environment(os.environ, variables, aws=arguments.aws)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)  # takes a Ctrl-C that came meanwhile
+        signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
         try:
             child = os.posix_spawnp(
                 argv[0], argv, environ, setsigmask=before, setsigdef=IGNORED_BY_PYTHON
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return _cannot_run(argv[0], error)
         return supervise(child)
 
@@ -222,7 +223,7 @@ def serving(provider: EcsRamRoleCredentialsProvider) -> Iterator[dict[str, str]]
         thread.join()
 
 
-def supervise(child: int) -> int:
+def supervise(child: int, kill: Callable[[int, int], object] = os.kill) -> int:
     """Forward signals to a child process until it ends; returns its exit status.
 
     Signals of the terminal (Ctrl-C) reach the child anyway, since it is in the same process group.
@@ -230,6 +231,7 @@ def supervise(child: int) -> int:
 
     Args:
         child: The child's process id.
+        kill: Sends a signal to a process.
     """
     while True:
         received = signal.sigwaitinfo(WAITED_FOR)
@@ -239,4 +241,8 @@ def supervise(child: int) -> int:
                 code = os.waitstatus_to_exitcode(status)
                 return 128 - code if code < 0 else code
         elif received.si_code <= 0:  # SI_USER and its like; the kernel's own are positive
-            os.kill(child, received.si_signo)
+            try:
+                kill(child, received.si_signo)
+            except OSError as error:  # the command runs as another user (sudo)
+                name = signal.Signals(received.si_signo).name
+                tell("exec", f"cannot pass {name} on to the command: {error.strerror}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -59,9 +60,13 @@ def reporting_errors(
 
 
 def tell(command: str, message: str) -> None:
-    """Print a line on stderr, in one write, since other threads may print too."""
-    sys.stderr.write(f"ecs-role-creds {command}: {message}\n")
-    sys.stderr.flush()
+    """Print a line on stderr, in one write, since other threads may print too.
+
+    A closed or full stderr stops no command.
+    """
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        sys.stderr.write(f"ecs-role-creds {command}: {message}\n")
+        sys.stderr.flush()
 
 
 def seconds(text: str) -> float:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 from support import documents
@@ -17,11 +20,14 @@ from support.interruptions import STEP, Interruption, interrupted, interrupted_e
 from support.plain_http import wait_until
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
+from ecs_role_creds.flight import Signal
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer
 
 LONG = 300.0
 MANY = 10_000
+
+T = TypeVar("T")
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -53,9 +59,11 @@ def in_child(work: Callable[[], object]) -> Callable[[], int]:
     return fork
 
 
-def cold_provider(server: FakeMetadataServer) -> EcsRamRoleCredentialsProvider:
+def cold_provider(
+    server: FakeMetadataServer, deadline: float = 20.0
+) -> EcsRamRoleCredentialsProvider:
     provider = EcsRamRoleCredentialsProvider(
-        endpoint=server.endpoint, deadline=20.0, runtime=Runtime()
+        endpoint=server.endpoint, deadline=deadline, runtime=Runtime()
     )
     provider._cache.import_http_client(LONG)
     return provider
@@ -227,30 +235,91 @@ def test_the_interrupted_call_goes_on_in_the_child(server: FakeMetadataServer) -
     aborted: list[int] = []
     for line in range(1 + random.randrange(2 * STEP), MANY, 2 * STEP):
         provider = cold_provider(server)
-        parent = os.getpid()
-        children: list[int] = []
-        try:
-            happened = interrupted(
-                line,
-                provider.get_credentials,
-                lambda: children.append(os.fork()),  # noqa: B023
-            )
-            assert server.is_valid(provider.get_credentials()) or os.getpid() != parent
-        except BaseException:
-            if os.getpid() == parent:
-                raise
-            traceback.print_exc()
-            os._exit(1)
-        if os.getpid() != parent:
-            os._exit(0)
+        happened = finish_in_child(lambda: interrupted(line, provider.get_credentials, os.fork))  # noqa: B023
+        assert server.is_valid(provider.get_credentials())
         if not happened.has_happened:
             break
-        _, status = os.waitpid(children[0], 0)
+        _, status = os.waitpid(happened.results[0], 0)
         if os.WIFSIGNALED(status) and not aborted:
             aborted.append(line)  # the interpreter itself, as in the test above
             continue
         assert os.waitstatus_to_exitcode(status) == 0, f"at line {line}"
     assert 50 < line < MANY - 2 * STEP
+
+
+def test_fork_inside_a_wait(server: FakeMetadataServer) -> None:
+    """The child does not wait for the fetch, which its parent has, but fetches by itself."""
+    line, is_at_the_lock = 0, False
+
+    def fork() -> int:
+        nonlocal is_at_the_lock
+        caller = sys._getframe(2)  # the line that is interrupted
+        is_at_the_lock = isinstance(caller.f_locals.get("self"), Signal) and (
+            caller.f_code.co_name == "wait"
+        )
+        return fork_and_recover(server)
+
+    while not is_at_the_lock:
+        line += 1
+        with stalled_fetch(server) as provider:
+            interruption = finish_in_child(
+                lambda: interrupted(line, provider.get_credentials, fork, "flight.py")  # noqa: B023
+            )
+        assert exit_status(interruption.results) == 0, f"at line {line}"
+    assert line > 10
+
+
+def test_a_handler_forks_inside_a_wait(server: FakeMetadataServer) -> None:
+    """The same with a real signal, whose handler runs while the lock is waited for."""
+    children: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: children.append(fork_and_recover(server)))
+    try:
+        with stalled_fetch(server) as provider:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+            finish_in_child(provider.get_credentials)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert exit_status(children) == 0
+
+
+@contextmanager
+def stalled_fetch(server: FakeMetadataServer) -> Iterator[EcsRamRoleCredentialsProvider]:
+    """A provider that fetches on another thread; there is no answer until the service recovers."""
+    provider = cold_provider(server, deadline=60.0)
+    before = documents(server)
+    server.hang(on="document", times=1)
+    first = threading.Thread(target=provider.get_credentials, daemon=True)
+    first.start()
+    wait_until(lambda: documents(server) > before, LONG)
+    yield provider
+    first.join(LONG)
+
+
+def fork_and_recover(server: FakeMetadataServer) -> int:
+    child = os.fork()
+    if child != 0:
+        server.recover()
+    return child
+
+
+def finish_in_child(call: Callable[[], T]) -> T:
+    """Call a function that forks; the child exits: with 0 if the function returns there too."""
+    parent = os.getpid()
+    try:
+        result = call()
+    except BaseException:
+        if os.getpid() == parent:
+            raise
+        traceback.print_exc()
+        os._exit(1)
+    if os.getpid() != parent:
+        os._exit(0)
+    return result
+
+
+def exit_status(children: list[int]) -> int:
+    (child,) = children
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_session_that_cannot_be_renewed_keeps_no_other_cache_from_its_reset(

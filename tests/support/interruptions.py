@@ -23,10 +23,12 @@ class Interruption:
     Args:
         line: Which line, counted from 1.
         handler: What to call there, on that thread.
+        file: Count the lines of this file only.
     """
 
-    def __init__(self, line: int, handler: Callable[[], object]) -> None:
+    def __init__(self, line: int, handler: Callable[[], object], file: str | None = None) -> None:
         self.left = line
+        self.file = file
         self.handler = handler
         self.has_happened = False
         self.is_over = threading.Event()
@@ -34,7 +36,8 @@ class Interruption:
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
         # Not the fakes: a server that waits for its client is another matter.
-        if os.path.dirname(frame.f_code.co_filename) != CORE:
+        folder, file = os.path.split(frame.f_code.co_filename)
+        if folder != CORE or self.file not in (None, file):
             return None
         if event == "line":
             self.left -= 1
@@ -50,10 +53,13 @@ class Interruption:
 
 
 def interrupted(
-    line: int, call: Callable[[], object], handler: Callable[[], object]
+    line: int,
+    call: Callable[[], object],
+    handler: Callable[[], object],
+    file: str | None = None,
 ) -> Interruption:
     """Call a function on this thread, and interrupt it at a line; returns what happened."""
-    interruption = Interruption(line, handler)
+    interruption = Interruption(line, handler, file)
     before = sys.gettrace()
     sys.settrace(interruption)
     try:

@@ -23,10 +23,10 @@ from ecs_role_creds.serve.server import DEFAULT_LIMITS, Limits, Server
 from ecs_role_creds.testing import FakeMetadataServer
 from support.plain_http import wait_until
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds until a wait is given up; only guards against hanging."""
 
-COMMAND = [sys.executable, "-m", "ecs_role_creds"]
+COMMAND = [sys.executable, str(Path(__file__).with_name("command.py"))]
 
 
 class Sidecar:
@@ -63,7 +63,7 @@ class Sidecar:
         trace: TracebackType | None,
     ) -> None:
         self.server.stop()
-        self._thread.join(60)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     @property
@@ -111,12 +111,12 @@ def run_command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[
 def run_in_base_install(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """The same where the extra ``serve`` is not installed."""
     script = (
-        "import sys; sys.modules['waitress'] = None\n"
-        "from ecs_role_creds.cli import main\n"
-        "raise SystemExit(main(sys.argv[1:]))\n"
+        "import runpy, sys\n"
+        "sys.modules['waitress'] = None\n"
+        "runpy.run_path(sys.argv.pop(1), {}, '__main__')\n"
     )
     return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
+        [sys.executable, "-c", script, COMMAND[-1], *arguments],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -157,7 +157,7 @@ class ServeProcess:
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; the exit status and what it printed on stderr."""
         self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=60)
+        _, err = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, err
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -32,23 +34,35 @@ def run(
     return run_command("exec", *mode, *command, **server.environment, **environ)
 
 
+def run_script(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+        env=clean_environment(**environ),
+    )
+
+
 @contextmanager
 def running(
     mode: list[str], script: str, server: FakeMetadataServer, **environ: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """A shell script that says ``ready`` when it is."""
+    """A shell script that says ``ready`` when it is. What it prints as errors, pytest shows."""
     process = subprocess.Popen(
         [*COMMAND, "exec", *mode, "--", "sh", "-c", script],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
         env=clean_environment(**server.environment, **environ),
+        start_new_session=True,
     )
     try:
         yield process
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):  # all of them have ended
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 
@@ -158,6 +172,13 @@ def test_a_command_that_is_not_there(ecs_metadata: FakeMetadataServer, mode: lis
 
 
 @MODES
+def test_a_command_without_a_name(ecs_metadata: FakeMetadataServer, mode: list[str]) -> None:
+    done = run(mode, ["--", ""], ecs_metadata)
+    assert done.returncode == 127
+    assert "cannot run '': " in done.stderr
+
+
+@MODES
 def test_a_command_that_cannot_be_executed(
     ecs_metadata: FakeMetadataServer, tmp_path: Path, mode: list[str]
 ) -> None:
@@ -197,26 +218,25 @@ def test_signals_are_passed_on(
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
-@MODES
-def test_only_the_main_thread_takes_signals(
-    ecs_metadata: FakeMetadataServer, mode: list[str]
-) -> None:
+def test_only_the_main_thread_takes_signals(ecs_metadata: FakeMetadataServer) -> None:
     """Also during the first fetch, whose threads may outlive it on a busy machine."""
     ecs_metadata.hang(on="role")
-    with running(mode, "echo ready", ecs_metadata) as process:
+    with running(["--keep-fresh"], "echo ready", ecs_metadata) as process:
         wait_until(lambda: any("ram" in one.path for one in ecs_metadata.requests), PATIENCE)
         taking = [
             task.name
             for task in Path(f"/proc/{process.pid}/task").iterdir()
-            if not (blocked_signals(task) >> (signal.SIGTERM - 1)) & 1
+            if not has_signal(task, "SigBlk", signal.SIGTERM)
         ]
         ecs_metadata.recover()
     assert taking == [str(process.pid)]
 
 
-def blocked_signals(task: Path) -> int:
-    (blocked,) = re.findall(r"^SigBlk:\s*(\w+)$", (task / "status").read_text(), re.MULTILINE)
-    return int(blocked, 16)
+def has_signal(process: Path, field: str, number: signal.Signals) -> bool:
+    """Whether a set of signals in a process's ``/proc/PID/status`` has this one."""
+    status = (process / "status").read_text()
+    (signals,) = re.findall(rf"^{field}:\s*(\w+)$", status, re.MULTILINE)
+    return bool(int(signals, 16) >> (number - 1) & 1)
 
 
 def test_ctrl_c_ends_the_first_fetch(ecs_metadata: FakeMetadataServer) -> None:
@@ -226,6 +246,70 @@ def test_ctrl_c_ends_the_first_fetch(ecs_metadata: FakeMetadataServer) -> None:
         process.send_signal(signal.SIGINT)
         assert read_line(process) == ""
         assert process.wait(PATIENCE) == 128 + signal.SIGINT
+
+
+CTRL_C_DURING_THE_IMPORT = """
+import importlib.abc, os, sys, time
+from ecs_role_creds.cli import main
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == "ecs_role_creds.serve.server":
+            print("importing", flush=True)
+            while not os.path.exists(sys.argv[1]):
+                time.sleep(0.01)
+        return None
+
+sys.meta_path.insert(0, Slow())
+sys.exit(main(["exec", "--keep-fresh", "--", "echo", "the command ran"]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_ctrl_c_before_the_command_has_started(
+    ecs_metadata: FakeMetadataServer, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", CTRL_C_DURING_THE_IMPORT, str(tmp_path / "go on")]
+    with terminal(command, clean_environment(**ecs_metadata.environment)) as shown:
+        shown.wait_for("importing")
+        shown.type("\x03")
+        process = Path(f"/proc/{shown.process.pid}")
+        wait_until(lambda: has_signal(process, "ShdPnd", signal.SIGINT), PATIENCE)
+        (tmp_path / "go on").touch()
+        assert shown.wait() == 128 + signal.SIGINT
+    assert "the command ran" not in shown.shown
+
+
+def test_a_signal_after_the_command_has_ended(ecs_metadata: FakeMetadataServer) -> None:
+    """The exit status is still the command's."""
+    done = run_script(
+        "import atexit, os, signal, sys\n"
+        "from ecs_role_creds.cli import main\n"
+        "for number in (signal.SIGTERM, signal.SIGINT):\n"
+        "    atexit.register(os.kill, os.getpid(), number)\n"
+        "sys.exit(main(['exec', '--quiet', '--keep-fresh', '--', 'sh', '-c', 'exit 7']))\n",
+        **ecs_metadata.environment,
+    )
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_a_command_that_may_not_be_signalled() -> None:
+    """It runs as another user (sudo). It goes on, and so does its endpoint."""
+    done = run_script(
+        "import os, signal, sys\n"
+        "from ecs_role_creds.cli.exec import WAITED_FOR, supervise\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)\n"
+        "child = os.spawnlp(os.P_NOWAIT, 'sleep', 'sleep', '1000')\n"
+        "def kill(pid, number):\n"
+        "    os.kill(pid, signal.SIGKILL)  # as if it ended by itself\n"
+        "    raise PermissionError(1, 'Operation not permitted')\n"
+        "os.kill(os.getpid(), signal.SIGHUP)\n"
+        "sys.exit(supervise(child, kill))\n"
+    )
+    assert done.returncode == 128 + signal.SIGKILL
+    assert done.stderr == (
+        "ecs-role-creds exec: cannot pass SIGHUP on to the command: Operation not permitted\n"
+    )
 
 
 def test_a_command_that_ignores_sigterm_goes_on(ecs_metadata: FakeMetadataServer) -> None:
@@ -313,6 +397,38 @@ def test_nothing_is_left_of_what_was_started(ecs_metadata: FakeMetadataServer) -
         assert process.wait(PATIENCE) == 128 + signal.SIGTERM
         wait_until(lambda: not any(one.is_running() for one in started), PATIENCE)
         assert len(started) == 1
+
+
+@pytest.mark.parametrize(("mode", "status"), [([], 0), (["--keep-fresh"], 125)])
+def test_without_threads(ecs_metadata: FakeMetadataServer, mode: list[str], status: int) -> None:
+    """Where the limit of threads is reached. An endpoint needs them."""
+    done = run_script(
+        "import resource, sys, threading\n"
+        "from ecs_role_creds.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
+        "threading.stack_size(4 << 30)  # more than there is\n"
+        f"sys.exit(main(['exec', '--quiet', *{mode}, '--', 'echo', 'ran']))\n",
+        **ecs_metadata.environment,
+    )
+    assert done.returncode == status
+    assert done.stdout == ("ran\n" if status == 0 else "")
+    assert done.stderr in ("", "ecs-role-creds exec: can't start new thread\n")
+
+
+@MODES
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+def test_messages_that_cannot_be_printed(
+    ecs_metadata: FakeMetadataServer, mode: list[str], stderr: str
+) -> None:
+    command = shlex.join([*COMMAND, "exec", *mode, "--", "sh", "-c", "echo ran; exit 9"])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {stderr}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=clean_environment(**ecs_metadata.environment),
+    )
+    assert (done.returncode, done.stdout) == (9, "ran\n")
 
 
 def test_without_the_server(ecs_metadata: FakeMetadataServer) -> None:
