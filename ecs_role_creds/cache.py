@@ -234,12 +234,7 @@ class CredentialsCache:
     def _leave_to_parent(self, record: Record) -> bool:
         self._starting = {}
         self._source.forget_connections()
-        after = record.state.after_fork(self._clock(), self._random())
-        if not self._replace(record, after, None):
-            return False
-        if record.flight is not None:
-            record.flight.wake_waiters()  # a signal handler may have forked inside a wait
-        return True
+        return self._replace(record, record.state.after_fork(self._clock(), self._random()), None)
 
     # One call, step by step.
 

@@ -126,18 +126,14 @@ class Flight(Generic[_Outcome]):
 
     def finish(self, outcome: _Outcome) -> None:
         """Pass the outcome to every waiter. Called once."""
-        if self.is_from_parent:
+        if self.is_from_parent:  # so are the event loops of those who wait
             return
         self._outcomes.append(outcome)
-        self.wake_waiters()
-
-    def wake_waiters(self) -> None:
-        """Have every waiter look at the outcome; in a forked child, there will be none."""
         for wake in list(self._wakes):
             # A waiter whose event loop has been closed in the meantime takes nothing from others.
             with contextlib.suppress(Exception):
                 wake()
-        self._wakes.clear()  # later waiters look before they wait
+        self._wakes.clear()  # who comes from now on finds the outcome
 
     def wait(self, timeout: float) -> _Outcome | None:
         """Return the outcome; ``None`` if there is none after ``timeout`` seconds.
@@ -147,14 +143,16 @@ class Flight(Generic[_Outcome]):
         if self.is_from_parent:
             return None
         if timeout > 0 and not sys.is_finalizing():
+            # A signal handler may fork at any line: the fork wakes this thread, or it sees it.
             signal = Signal()
             self._wakes[signal.set] = None
             try:
-                # A signal handler may fork at any line: before this look, or the fork wakes it.
+                _waiting[signal] = None
                 if not self._outcomes and not self.is_from_parent:
                     signal.wait(min(timeout, threading.TIMEOUT_MAX))
             finally:
                 self._wakes.pop(signal.set, None)
+                _waiting.pop(signal, None)
         return self._outcome()
 
     async def wait_async(self, timeout: float) -> _Outcome | None:
@@ -174,8 +172,7 @@ class Flight(Generic[_Outcome]):
                 waiter.set_result(None)
 
         def wake() -> None:
-            if not self.is_from_parent:  # so is the event loop
-                loop.call_soon_threadsafe(settle)
+            loop.call_soon_threadsafe(settle)
 
         self._wakes[wake] = None
         try:
@@ -212,6 +209,19 @@ class Signal:
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds; returns whether it is set."""
         return self.is_set or self._lock.acquire(timeout=timeout)
+
+
+_waiting: dict[Signal, None] = {}
+
+
+def wake_after_fork() -> None:
+    """In a forked child: wake the thread that a signal handler interrupted inside a wait.
+
+    The thread that it waits for is the parent's.
+    """
+    for signal in list(_waiting):
+        signal.set()
+    _waiting.clear()
 
 
 def start_daemon_thread(work: Callable[[], object]) -> bool:

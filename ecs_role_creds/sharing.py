@@ -11,6 +11,7 @@ from cachetools import TLRUCache
 
 from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import boottime
+from ecs_role_creds.flight import wake_after_fork
 from ecs_role_creds.settings import Settings
 
 MAX_KEPT = 1024
@@ -104,3 +105,4 @@ def _after_fork_in_child() -> None:
 # with gevent for a greenlet of a thread that waits for this lock.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=wake_after_fork)

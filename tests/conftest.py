@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -27,6 +28,11 @@ CLIENTS = ("ALIBABA_CLOUD_", "AWS_")
 for _name in list(os.environ):
     if _name in PROXIES or _name in GIT or _name.startswith(CLIENTS):
         del os.environ[_name]
+
+# A shell ignores these for a job in the background, and the commands of tests would inherit it.
+for _number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 
 def pytest_collection_finish() -> None:

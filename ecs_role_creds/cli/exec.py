@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ecs_role_creds.cli.packages import needs
@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "pass --keep-fresh",
             )
         return replace_process(argv, static_environment(os.environ, provider, aws=arguments.aws))
-    except (CredentialsError, RuntimeError) as error:  # RuntimeError: can't start new thread
+    except CredentialsError as error:
         tell("exec", str(error))
     except ImportError as error:
         tell("exec", needs("--keep-fresh", error, "serve"))
@@ -147,8 +147,7 @@ def fetch_without_signals(provider: EcsRamRoleCredentialsProvider) -> None:
     ends the wait.
 
     Raises:
-        CredentialsError: There are no credentials.
-        RuntimeError: No thread can be started.
+        CredentialsError: There are no credentials, or no thread can be started.
     """
     outcome: Future[None] = Future()
 
@@ -161,10 +160,25 @@ def fetch_without_signals(provider: EcsRamRoleCredentialsProvider) -> None:
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
     try:
-        threading.Thread(target=fetch, name="ecs-role-creds-exec", daemon=True).start()
+        with starting_threads():
+            threading.Thread(target=fetch, name="ecs-role-creds-exec", daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     outcome.result()
+
+
+@contextmanager
+def starting_threads() -> Iterator[None]:
+    """Raise a :class:`CredentialsError` if the block cannot start a thread."""
+    from ecs_role_creds import CredentialsError
+
+    try:
+        yield
+    except RuntimeError as error:
+        raise CredentialsError(
+            f"--keep-fresh needs threads: {error}. Check the limit of threads and processes "
+            "(ulimit -u, pids.max)."
+        ) from error
 
 
 def _run_kept_fresh(
@@ -173,11 +187,14 @@ def _run_kept_fresh(
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, the exit status is lost
     # Not unblocked when the command has ended: a late signal must not replace its exit status.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
-    with provider.polling(), serving(provider) as variables:
-        if not arguments.quiet:
-            tell("exec", "serving refreshed credentials on loopback until the command ends")
+    with ExitStack() as running:
+        with starting_threads():
+            running.enter_context(provider.polling())
+            variables = running.enter_context(serving(provider))
         environ = endpoint_environment(os.environ, variables, aws=arguments.aws)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)  # takes a Ctrl-C that came meanwhile
+        if not arguments.quiet:
+            tell("exec", "serving refreshed credentials on loopback until the command ends")
         signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
         try:
             child = os.posix_spawnp(

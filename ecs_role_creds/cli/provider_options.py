@@ -62,7 +62,7 @@ def reporting_errors(
 def tell(command: str, message: str) -> None:
     """Print a line on stderr, in one write, since other threads may print too.
 
-    A closed or full stderr stops no command.
+    If that fails (stderr is closed, or its disk is full), the command goes on.
     """
     with contextlib.suppress(OSError, AttributeError, ValueError):
         sys.stderr.write(f"ecs-role-creds {command}: {message}\n")

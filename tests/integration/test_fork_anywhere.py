@@ -273,13 +273,61 @@ def test_a_handler_forks_inside_a_wait(server: FakeMetadataServer) -> None:
     """The same with a real signal, whose handler runs while the lock is waited for."""
     children: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda *_: children.append(fork_and_recover(server)))
+    interrupt = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
     try:
         with stalled_fetch(server) as provider:
-            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
-            finish_in_child(provider.get_credentials)
+            finish_in_child(lambda: (interrupt.start(), provider.get_credentials()))
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert exit_status(children) == 0
+
+
+FORK_BEFORE_THE_END = """
+    import os, signal, threading
+
+    from ecs_role_creds import EcsRamRoleCredentialsProvider, cache
+    from ecs_role_creds.flight import Flight
+
+    cache.IMPORT_LIMIT = 3000.0
+    ends, children, has_forked = [], [], threading.Event()
+
+    def stop_before_the_end(frame, event, _):
+        if frame.f_code is Flight.finish.__code__:
+            ends.append(frame)
+            if len(ends) == {number}:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                assert has_forked.wait(60)
+
+    def fork(*_):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(250)
+        else:
+            children.append(child)
+            has_forked.set()
+
+    signal.signal(signal.SIGUSR1, fork)
+    threading.settrace(stop_before_the_end)
+    parent = os.getpid()
+    EcsRamRoleCredentialsProvider(endpoint={endpoint!r}, deadline=60).refresh()
+    if os.getpid() == parent:
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["import", "fetch"])
+def test_fork_just_before_the_end_of_a_wait(server: FakeMetadataServer, number: int) -> None:
+    """The import or the fetch is over, but the caller has not been told."""
+    script = textwrap.dedent(FORK_BEFORE_THE_END)
+    script = script.replace("{endpoint!r}", repr(server.endpoint))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script.replace("{number}", str(number))],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @contextmanager

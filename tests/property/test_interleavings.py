@@ -103,7 +103,8 @@ LOOK_THEN_REGISTER = Change(
     flight,
     """            self._wakes[signal.set] = None
             try:
-                if not self._outcomes:
+                _waiting[signal] = None
+                if not self._outcomes and not self.is_from_parent:
 """,
     """            is_too_late = bool(self._outcomes)
             self._wakes[signal.set] = None

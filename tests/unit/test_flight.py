@@ -11,7 +11,7 @@ from math import inf
 import pytest
 from support.plain_http import wait_until
 
-from ecs_role_creds.flight import Flight, start_daemon_thread
+from ecs_role_creds.flight import Flight, start_daemon_thread, wake_after_fork
 
 
 def test_fetch_runs_on_a_daemon_thread_that_tells_what_it_is() -> None:
@@ -82,6 +82,19 @@ def test_those_who_wait_without_a_limit_are_woken(flight: Flight[str]) -> None:
     for thread in waiting:
         thread.join(30)
     assert got == ["outcome"] * 3
+
+
+def test_a_fork_wakes_those_who_wait(flight: Flight[str]) -> None:
+    """The child inherits the wait, but not the thread that ends it."""
+    got: list[str | None] = []
+    waiting = threading.Thread(target=lambda: got.append(flight.wait(inf)), daemon=True)
+    waiting.start()
+    wait_until(lambda: bool(flight._wakes))
+    while waiting.is_alive():  # it may not be waiting yet
+        wake_after_fork()
+        waiting.join(0.01)
+    assert got == [None]
+    assert flight._wakes == {}
 
 
 def test_who_comes_later_finds_the_outcome(flight: Flight[str]) -> None:
