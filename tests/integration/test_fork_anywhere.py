@@ -288,7 +288,7 @@ FORK_BEFORE_THE_END = """
     from ecs_role_creds import EcsRamRoleCredentialsProvider, cache
     from ecs_role_creds.flight import Flight
 
-    cache.IMPORT_LIMIT = 3000.0
+    cache.LAUNCH_GRACE = 3000.0  # so the caller waits once, without a look in between
     ends, children, has_forked = [], [], threading.Event()
 
     def stop_before_the_end(frame, event, _):
