@@ -35,6 +35,13 @@ for _number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(_number, signal.SIG_DFL)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Many tests wait for processes and timers, so two workers share a core of a small machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(cores or 1, min(2 * (cores or 1), 8))
+
+
 def pytest_collection_finish() -> None:
     """What has been imported stays: a garbage collection need not look at it again."""
     gc.collect()
