@@ -38,8 +38,10 @@ for _number in (signal.SIGINT, signal.SIGQUIT):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Many tests wait for processes and timers, so two workers share a core of a small machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(cores or 1, min(2 * (cores or 1), 8))
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return max(cores, min(2 * cores, 8))
 
 
 def pytest_collection_finish() -> None:

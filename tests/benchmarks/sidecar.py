@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 
 from report import Bars, Section, seconds
 from support.raw_http import connect, read_all, status
-from support.sidecar import COMMAND, clean_environment, serve_process
+from support.sidecar import clean_environment, serve_process
 
 from ecs_role_creds.testing import FakeMetadataServer
 
 if TYPE_CHECKING:
     from scenarios import Scale
 
+COMMAND = [sys.executable, "-m", "ecs_role_creds"]  # what users run, not the tests' variant
 CLIENTS = 16
 PATH = "/latest/meta-data/ram/security-credentials/app-role"
 

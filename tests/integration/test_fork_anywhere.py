@@ -134,7 +134,7 @@ FORK_DURING_THE_IMPORT = """
 
     # Hooks run in the reverse order of their registration: this one before the library's.
     os.register_at_fork(before=forks.set)
-    provider = EcsRamRoleCredentialsProvider({endpoint!r}, deadline=20)
+    provider = EcsRamRoleCredentialsProvider(deadline=20)
     threading.Thread(target=provider.{first_call}, daemon=True).start()
     assert is_importing.wait(60)
     child = os.fork()
@@ -151,18 +151,9 @@ FORK_DURING_THE_IMPORT = """
 def test_fork_while_another_thread_imports_the_http_client(
     server: FakeMetadataServer, first_call: str
 ) -> None:
-    script = textwrap.dedent(FORK_DURING_THE_IMPORT).replace(
-        "{endpoint!r}", f"endpoint={server.endpoint!r}"
-    )
-    done = subprocess.run(
-        # Python 3.12 and later warn of every fork amid threads.
-        [sys.executable, "-W", "ignore", "-c", script.replace("{first_call}", first_call)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    script = textwrap.dedent(FORK_DURING_THE_IMPORT).replace("{first_call}", first_call)
+    # Python 3.12 and later warn of every fork amid threads.
+    assert run_script(script, server, "-W", "ignore") == ""
 
 
 FORK_INTERRUPTED_DURING_THE_IMPORT = """
@@ -187,7 +178,7 @@ FORK_INTERRUPTED_DURING_THE_IMPORT = """
 
     from ecs_role_creds import EcsRamRoleCredentialsProvider
 
-    provider = EcsRamRoleCredentialsProvider({endpoint!r}, deadline=20)
+    provider = EcsRamRoleCredentialsProvider(deadline=20)
     threading.Thread(target=provider.get_credentials, daemon=True).start()
     assert is_importing.wait(60)
     child = os.fork()
@@ -202,14 +193,8 @@ FORK_INTERRUPTED_DURING_THE_IMPORT = """
 
 def test_ctrl_c_while_a_fork_waits_for_the_import(server: FakeMetadataServer) -> None:
     """Python forks nevertheless, after it has printed the exception."""
-    script = textwrap.dedent(FORK_INTERRUPTED_DURING_THE_IMPORT).replace(
-        "{endpoint!r}", f"endpoint={server.endpoint!r}"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=180, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "KeyboardInterrupt" in done.stderr
+    script = textwrap.dedent(FORK_INTERRUPTED_DURING_THE_IMPORT)
+    assert "KeyboardInterrupt" in run_script(script, server)
 
 
 def test_a_fork_leaves_the_session_of_the_runtime_in_use(server: FakeMetadataServer) -> None:
@@ -309,7 +294,7 @@ FORK_BEFORE_THE_END = """
     signal.signal(signal.SIGUSR1, fork)
     threading.settrace(stop_before_the_end)
     parent = os.getpid()
-    EcsRamRoleCredentialsProvider(endpoint={endpoint!r}, deadline=60).refresh()
+    EcsRamRoleCredentialsProvider(deadline=60).refresh()
     if os.getpid() == parent:
         assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
 """
@@ -318,16 +303,9 @@ FORK_BEFORE_THE_END = """
 @pytest.mark.parametrize("number", [1, 2], ids=["import", "fetch"])
 def test_fork_just_before_the_end_of_a_wait(server: FakeMetadataServer, number: int) -> None:
     """The import or the fetch is over, but the caller has not been told."""
-    script = textwrap.dedent(FORK_BEFORE_THE_END)
-    script = script.replace("{endpoint!r}", repr(server.endpoint))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script.replace("{number}", str(number))],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    script = textwrap.dedent(FORK_BEFORE_THE_END).replace("{number}", str(number))
+    # Python 3.12 and later warn of every fork amid threads.
+    assert run_script(script, server, "-W", "ignore") == ""
 
 
 @contextmanager
@@ -448,7 +426,7 @@ def run_forking(script: str, server: FakeMetadataServer, *, amid_a_fetch: bool =
         ) as process:
             if amid_a_fetch:
                 wait_until(lambda: documents(server) > before, LONG)  # noqa: B023
-            process.communicate("fork\n")
+            process.communicate("fork\n", timeout=LONG)
         if process.returncode != HUNG:
             break
     assert process.returncode == 0
@@ -482,10 +460,10 @@ def test_a_fork_by_native_code_that_calls_no_hook(server: FakeMetadataServer, ca
     run_forking(script, server, amid_a_fetch=True)
 
 
-def run_script(script: str, server: FakeMetadataServer) -> str:
+def run_script(script: str, server: FakeMetadataServer, *options: str) -> str:
     """Run a script that ends with status 0; returns what it prints on stderr."""
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, *options, "-c", script],
         env={**os.environ, **server.environment},
         capture_output=True,
         text=True,

@@ -96,16 +96,21 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def run_command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """``ecs-role-creds``, from its start to its end."""
+def run_python(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """An interpreter, from its start to its end."""
     return subprocess.run(
-        [*COMMAND, *arguments],
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=False,
         env=clean_environment(**environ),
     )
+
+
+def run_command(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """``ecs-role-creds``, from its start to its end."""
+    return run_python(*COMMAND[1:], *arguments, **environ)
 
 
 def run_in_base_install(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -115,14 +120,7 @@ def run_in_base_install(*arguments: str, **environ: str) -> subprocess.Completed
         "sys.modules['waitress'] = None\n"
         "runpy.run_path(sys.argv.pop(1), {}, '__main__')\n"
     )
-    return subprocess.run(
-        [sys.executable, "-c", script, COMMAND[-1], *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(**environ),
-    )
+    return run_python("-c", script, *COMMAND[1:], *arguments, **environ)
 
 
 class ServeProcess:

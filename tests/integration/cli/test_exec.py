@@ -17,7 +17,14 @@ import psutil
 import pytest
 import requests
 from support.plain_http import wait_until
-from support.sidecar import COMMAND, PATIENCE, clean_environment, run_command, run_in_base_install
+from support.sidecar import (
+    COMMAND,
+    PATIENCE,
+    clean_environment,
+    run_command,
+    run_in_base_install,
+    run_python,
+)
 from support.terminal import terminal
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
@@ -39,14 +46,7 @@ WITH_PATIENCE = f"import sys; sys.path.append({TESTS!r}); from support import pa
 
 
 def run_script(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WITH_PATIENCE + code],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        env=clean_environment(**environ),
-    )
+    return run_python("-c", WITH_PATIENCE + code, **environ)
 
 
 @contextmanager
