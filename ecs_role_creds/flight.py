@@ -224,8 +224,8 @@ def wake_after_fork() -> None:
     _waiting.clear()
 
 
-def start_daemon_thread(work: Callable[[], object]) -> bool:
-    """Run ``work`` on a short-lived daemon thread.
+def start_daemon_thread(work: Callable[[], object], name: str = "ecs-role-creds-refresh") -> bool:
+    """Run ``work`` on a daemon thread. Does not wait until the thread runs.
 
     Returns:
         Whether it runs. No thread can be started during interpreter shutdown.
@@ -233,19 +233,20 @@ def start_daemon_thread(work: Callable[[], object]) -> bool:
     if sys.is_finalizing():
         return False
     try:
-        _thread.start_new_thread(_start_named_thread, (work,))
+        _thread.start_new_thread(_start_named_thread, (work, name))
     except RuntimeError:
         return False
     return True
 
 
-def _start_named_thread(work: Callable[[], object]) -> None:
+def _start_named_thread(work: Callable[[], object], name: str) -> None:
     """Run ``work`` on a thread that has a name and that ``threading`` knows.
 
     ``Thread.start()`` waits until the new thread runs. With many busy threads that takes
-    milliseconds, so this extra thread waits instead of the caller.
+    milliseconds, and a child that a signal handler forks meanwhile would wait forever. So this
+    extra thread waits instead of the caller.
     """
     try:
-        threading.Thread(target=work, name="ecs-role-creds-refresh", daemon=True).start()
+        threading.Thread(target=work, name=name, daemon=True).start()
     except RuntimeError:
         work()

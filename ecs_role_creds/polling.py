@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Callable
 
 from ecs_role_creds.cache import CredentialsCache
 from ecs_role_creds.clock import Clock
-from ecs_role_creds.flight import Signal
+from ecs_role_creds.flight import Signal, start_daemon_thread
 from ecs_role_creds.preload import IMPORT_LIMIT
 from ecs_role_creds.reporting import log
 from ecs_role_creds.versions import Version
@@ -119,53 +119,54 @@ class Poller:
 
     def __init__(self, switch: PollingSwitch) -> None:
         self._signal = signal = Signal()  # not self, which the switch refers to
-        self._starts = ["start"]
-        self._thread = threading.Thread(
-            target=_poll,
-            args=(weakref.ref(switch, lambda _: signal.set()), signal),
-            name="ecs-role-creds-poller",
-            daemon=True,
+        self._is_started = False
+        self._work = functools.partial(
+            _poll, weakref.ref(switch, lambda _: signal.set()), signal, ["work"]
         )
 
     def start(self) -> None:
-        """Start the thread; only the first call does anything.
+        """Start the thread, if none has been started. Does not wait until it runs.
 
         Raises:
             RuntimeError: No thread can be started.
         """
-        if sys.is_finalizing():  # the thread would not run, and start() would wait for it
+        if sys.is_finalizing():
             raise RuntimeError("Cannot start polling during interpreter shutdown.")
-        try:
-            self._starts.pop()  # atomic
-            self._thread.start()
-        except IndexError:
-            return
-        except BaseException:  # perhaps of a signal handler, while it polls for an earlier start
-            if not self._thread.is_alive():
-                self._signal.set()
-            raise
+        # A signal handler that interrupts this may start a second thread, which ends at once.
+        if not self._is_started:
+            if not start_daemon_thread(self._work, name="ecs-role-creds-poller"):
+                raise RuntimeError("can't start new thread")
+            self._is_started = True
 
     @property
     def is_alive(self) -> bool:
         """Whether it is polling."""
-        return self._thread.is_alive() and not self._signal.is_set
+        return self._is_started and not self.has_ended
 
     @property
     def has_ended(self) -> bool:
         """Whether it will not poll any more."""
-        return self._signal.is_set or (self._thread.ident is not None and not self.is_alive)
+        return self._signal.is_set
 
     def stop(self) -> None:
         """Stop polling, after the fetch in progress, if any. Does not wait for it."""
         self._signal.set()
 
 
-def _poll(get_switch: Callable[[], PollingSwitch | None], signal: Signal) -> None:
-    is_stopped = signal.is_set
-    while not is_stopped:
-        switch = get_switch()
-        if switch is None:
-            return
-        nap = switch.fetch_if_due()
-        del switch  # not to keep the provider alive while asleep
-        is_stopped = signal.wait(max(0.0, min(nap, MAX_NAP)))
+def _poll(get_switch: Callable[[], PollingSwitch | None], signal: Signal, work: list[str]) -> None:
+    """Poll until the signal is set, and set it at the end. Only the first thread does anything."""
+    try:
+        work.pop()  # atomic
+    except IndexError:
+        return
+    try:
+        is_stopped = signal.is_set
+        while not is_stopped:
+            switch = get_switch()
+            if switch is None:
+                return
+            nap = switch.fetch_if_due()
+            del switch  # not to keep the provider alive while asleep
+            is_stopped = signal.wait(max(0.0, min(nap, MAX_NAP)))
+    finally:
+        signal.set()

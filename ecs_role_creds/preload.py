@@ -8,6 +8,7 @@ the child would inherit the import locks of a thread that it does not have.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -33,14 +34,16 @@ _STANDARD_FOLDER = os.path.dirname(os.__file__) + os.sep
 _imports: dict[str, Flight[bool]] = {}
 _is_imported = False
 _lock = threading.RLock()
-_fork_has_lock: list[bool] = []
+_forking: list[int] = []
+"""The identifiers of the threads that hold the lock because they fork."""
 
 
 def pending_import() -> Flight[bool] | None:
     """Return the import that a caller has to wait for; ``None`` once the client is imported.
 
-    It runs on this thread if no other can be started. A failed import counts as finished: the fetch
-    tries again and reports the error.
+    It runs on this thread if no other can be started, or if the call comes from a function that the
+    application has registered with ``os.register_at_fork()``: another thread would wait for the
+    fork. A failed import counts as finished: the fetch tries again and reports the error.
 
     Raises:
         CredentialsError: The call comes from inside the import, which cannot end before the call.
@@ -57,25 +60,33 @@ def pending_import() -> Flight[bool] | None:
             "module that it needs, for example in a signal handler that interrupted it. Try again "
             "after the import."
         )
+    if threading.get_ident() in _forking:
+        with contextlib.suppress(Exception):
+            _import_client()
+        return None
     if flight.needs_launch and not flight.launch(start_daemon_thread):
         flight.run()
     return None if _is_imported else flight
 
 
 def _import(flight: Flight[bool]) -> None:
-    global _is_imported
     try:
-        with _lock:
-            import encodings.idna  # noqa: F401 (used at the first lookup of a host name)
-
-            import ecs_role_creds.transport  # noqa: F401
-        _is_imported = True
+        _import_client()
     except BaseException as error:
         _imports.pop("import", None)  # the next caller tries again
         if not isinstance(error, Exception):
             raise
     finally:
         flight.finish(_is_imported)
+
+
+def _import_client() -> None:
+    global _is_imported
+    with _lock:
+        import encodings.idna  # noqa: F401 (used at the first lookup of a host name)
+
+        import ecs_role_creds.transport  # noqa: F401
+    _is_imported = True
 
 
 def _is_inside_import() -> bool:
@@ -106,23 +117,33 @@ def _before_fork() -> None:
             has_lock = _lock.acquire(timeout=left)
         except BaseException as error:  # noqa: BLE001 (from a signal handler; it must not stop the fork)
             interruption = error
-    _fork_has_lock.append(has_lock)
+    if has_lock:
+        _forking.append(threading.get_ident())
     if interruption is not None:
         raise interruption  # the interpreter prints it, and forks
 
 
 def _after_fork_in_parent() -> None:
-    if _fork_has_lock.pop():
-        _lock.release()
+    _release_after_fork()
+
+
+def _release_after_fork() -> bool:
+    """Release the lock if this thread took it before the fork; returns whether it did."""
+    this = threading.get_ident()
+    if this not in _forking:
+        return False
+    _forking.remove(this)
+    _lock.release()
+    return True
 
 
 def _after_fork_in_child() -> None:
     global _lock
     if not _is_imported:
         _imports.clear()
-    if _fork_has_lock.pop():
-        _lock.release()
-    else:
+    this = threading.get_ident()
+    _forking[:] = [thread for thread in _forking if thread == this]  # the others are the parent's
+    if not _release_after_fork():
         _lock = threading.RLock()
 
 

@@ -223,14 +223,31 @@ def endpoint_environment(
 
 @contextmanager
 def serving(provider: EcsRamRoleCredentialsProvider) -> Iterator[dict[str, str]]:
-    """Serve on a free loopback port inside the block; yields the variables for clients."""
+    """Serve on a free loopback port inside the block; yields the variables for clients.
+
+    Raises:
+        CredentialsError: The port cannot be opened.
+        RuntimeError: No thread can be started.
+    """
+    from ecs_role_creds import CredentialsError
     from ecs_role_creds.serve.application import Application
     from ecs_role_creds.serve.client_secrets import Secrets, variables
-    from ecs_role_creds.serve.listening import TcpAddress, listen
+    from ecs_role_creds.serve.listening import ListenError, TcpAddress, listen
     from ecs_role_creds.serve.server import Limits, Server
 
-    listener, secrets = listen(TcpAddress("127.0.0.1", 0)), Secrets.draw()
-    server = Server(Application(provider, secrets), listener.socket, Limits(shutdown_seconds=0.0))
+    secrets = Secrets.draw()
+    try:
+        listener = listen(TcpAddress("127.0.0.1", 0))
+        server = Server(
+            Application(provider, secrets), listener.socket, Limits(shutdown_seconds=0.0)
+        )
+    except (ListenError, OSError) as error:
+        cause = error.__cause__ or error
+        reason = getattr(cause, "strerror", None) or cause
+        raise CredentialsError(
+            f"--keep-fresh cannot serve on loopback: {reason}. Check the limit of open files "
+            "(ulimit -n) and the free ports."
+        ) from error
     thread = threading.Thread(target=server.run, name="ecs-role-creds-serve", daemon=True)
     thread.start()
     try:

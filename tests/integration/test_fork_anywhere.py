@@ -156,6 +156,81 @@ def test_fork_while_another_thread_imports_the_http_client(
     assert run_script(script, server, "-W", "ignore") == ""
 
 
+FORK_AS_POLLING_STARTS = """
+    import os, signal, threading, time
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+    provider = EcsRamRoleCredentialsProvider(deadline=20)
+    provider.get_credentials()
+    parent, forked = os.getpid(), []
+    begin = threading.Thread._bootstrap
+
+    def begin_after_the_fork(self):
+        if self.name == "ecs-role-creds-poller" and os.getpid() == parent:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+            while not forked:
+                time.sleep(0.001)
+        begin(self)
+
+    def fork(*_):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+        forked.append(child)
+
+    threading.Thread._bootstrap = begin_after_the_fork
+    signal.signal(signal.SIGUSR1, fork)
+    provider.start_polling()
+    while not forked:
+        time.sleep(0.001)
+    if os.getpid() != parent:
+        assert not provider.status().is_polling
+        provider.refresh()
+        os._exit(0)
+    assert provider.status().is_polling
+    assert os.waitstatus_to_exitcode(os.waitpid(forked[0], 0)[1]) == 0
+"""
+
+
+def test_a_handler_forks_as_polling_starts(server: FakeMetadataServer) -> None:
+    """Before the thread runs: a child must not wait for a thread of its parent."""
+    assert run_script(textwrap.dedent(FORK_AS_POLLING_STARTS), server, "-W", "ignore") == ""
+
+
+FIRST_CALL_FROM_A_HOOK = """
+    import os
+
+    def call():
+        if not got:
+            got.append(provider.get_credentials())
+
+    # Hooks run in the order of their registration, those before the fork in the reverse order:
+    # this one while the library keeps the import of the HTTP client from starting.
+    os.register_at_fork({hook}=call)
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
+
+    got, provider = [], EcsRamRoleCredentialsProvider(deadline=20)
+    child = os.fork()
+    if child == 0:
+        assert provider.get_credentials() is not None
+        os._exit(len(got))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert (status, len(got)) == {expected}, (status, len(got))
+    provider.refresh()
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "expected"),
+    [("before", (1, 1)), ("after_in_parent", (0, 1)), ("after_in_child", (1, 0))],
+)
+def test_first_call_from_a_function_that_is_called_at_a_fork(
+    server: FakeMetadataServer, hook: str, expected: tuple[int, int]
+) -> None:
+    script = textwrap.dedent(FIRST_CALL_FROM_A_HOOK).format(hook=hook, expected=expected)
+    assert run_script(script, server, "-W", "ignore") == ""
+
+
 FORK_INTERRUPTED_DURING_THE_IMPORT = """
     import importlib.abc, os, signal, sys, threading
 

@@ -6,6 +6,11 @@ its own.
 
 from __future__ import annotations
 
+from functools import partialmethod
+
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 
-EcsRamRoleCredentialsProvider.__init__.__kwdefaults__["deadline"] = 30.0
+# Not by __kwdefaults__: mutmut puts functions without them in the place of __init__.
+EcsRamRoleCredentialsProvider.__init__ = partialmethod(  # type: ignore[method-assign, assignment]
+    EcsRamRoleCredentialsProvider.__init__, deadline=30.0
+)

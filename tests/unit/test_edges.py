@@ -571,14 +571,22 @@ def test_a_poller_does_not_sleep_if_a_fetch_is_due() -> None:
         return True
 
     switch = SimpleNamespace(fetch_if_due=lambda: -5.0)
-    _poll(lambda: switch, SimpleNamespace(is_set=False, wait=wait))  # type: ignore[arg-type,return-value]
-    assert naps == [0.0]
+    ends: list[bool] = []
+    signal = SimpleNamespace(is_set=False, wait=wait, set=lambda: ends.append(True))
+    _poll(lambda: switch, signal, ["work"])  # type: ignore[arg-type,return-value]
+    assert (naps, ends) == ([0.0], [True])
+
+
+def test_only_the_first_thread_of_a_poller_polls() -> None:
+    signal = Signal()
+    _poll(lambda: pytest.fail("it looked for the provider"), signal, [])
+    assert not signal.is_set
 
 
 def test_a_poller_that_is_stopped_before_its_thread_runs_fetches_nothing() -> None:
     signal = Signal()
     signal.set()
-    _poll(lambda: pytest.fail("it looked for the provider"), signal)
+    _poll(lambda: pytest.fail("it looked for the provider"), signal, ["work"])
 
 
 def test_a_signal_that_is_set_does_not_wait() -> None:

@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import signal
 import threading
+import time
 from math import inf
 
 import pytest
@@ -90,7 +91,8 @@ def test_a_fork_wakes_those_who_wait(flight: Flight[str]) -> None:
     waiting = threading.Thread(target=lambda: got.append(flight.wait(inf)), daemon=True)
     waiting.start()
     wait_until(lambda: bool(flight._wakes))
-    while waiting.is_alive():  # it may not be waiting yet
+    until = time.monotonic() + 60
+    while waiting.is_alive() and time.monotonic() < until:  # it may not be waiting yet
         wake_after_fork()
         waiting.join(0.01)
     assert got == [None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import threading
-import time
 
 import pytest
+from support.plain_http import wait_until
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
@@ -24,10 +24,7 @@ def join(threads: list[threading.Thread]) -> None:
 
 
 def wait_for_a_fetch(provider: EcsRamRoleCredentialsProvider) -> None:
-    until = time.monotonic() + 60
-    while provider.status().fetches == 0 and time.monotonic() < until:
-        time.sleep(0.001)
-    assert provider.status().fetches == 1
+    wait_until(lambda: provider.status().fetches == 1)
 
 
 def test_keeps_fresh_without_traffic(ecs_metadata: FakeMetadataServer) -> None:
@@ -46,13 +43,56 @@ def test_starts_and_stops_are_counted(ecs_metadata: FakeMetadataServer) -> None:
     provider.stop_polling()  # without effect
     provider.start_polling()
     provider.start_polling()
-    assert len(set(pollers()) - set(before)) == 1
+    wait_until(lambda: len(set(pollers()) - set(before)) == 1)
     provider.stop_polling()
     assert provider.status().is_polling
     threads = pollers()
     provider.stop_polling()
     assert not provider.status().is_polling
     join(threads)
+
+
+def test_whoever_starts_polling_does_not_wait_for_the_thread(
+    ecs_metadata: FakeMetadataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that a signal handler forked in such a wait would never return from it."""
+    may_begin = threading.Event()
+    start = threading.Thread.start
+
+    def start_late(self: threading.Thread) -> None:
+        may_begin.wait(60)
+        start(self)
+
+    provider = EcsRamRoleCredentialsProvider()
+    before = pollers()
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    with provider.polling():
+        assert provider.status().is_polling
+        assert pollers() == before
+        may_begin.set()
+        wait_for_a_fetch(provider)
+
+
+def test_polling_that_was_stopped_before_its_thread_runs(
+    ecs_metadata: FakeMetadataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_begin, have_ended = threading.Event(), []
+    run = threading.Thread.run
+
+    def run_late(self: threading.Thread) -> None:
+        may_begin.wait(60)
+        run(self)
+        have_ended.append(self.name)
+
+    provider = EcsRamRoleCredentialsProvider()
+    monkeypatch.setattr(threading.Thread, "run", run_late)
+    for _ in range(2):
+        with provider.polling():
+            pass
+    may_begin.set()
+    wait_until(lambda: have_ended == ["ecs-role-creds-poller"] * 2)
+    assert provider.status().fetches == 0
+    assert ecs_metadata.requests == []
 
 
 def test_ends_when_nobody_holds_the_provider(ecs_metadata: FakeMetadataServer) -> None:

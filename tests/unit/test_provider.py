@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import responses
 from support import MovableClock
+from support.plain_http import wait_until
 
 import ecs_role_creds
 from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
@@ -271,7 +272,7 @@ def test_polling_fetches_without_any_call(
     with provider.polling() as same:
         assert same is provider
         assert provider.status().is_polling
-        assert len(pollers()) == 1
+        wait_until(lambda: len(pollers()) == 1)
         assert fetched.wait(LONG)
     assert not provider.status().is_polling
     join(pollers())
@@ -291,7 +292,7 @@ def test_as_many_stops_as_starts_end_polling(
     provider = EcsRamRoleCredentialsProvider("app-role")
     provider.start_polling()
     with provider.polling():
-        assert len(pollers()) == 1
+        wait_until(lambda: len(pollers()) == 1)
         provider.stop_polling()
         assert provider.status().is_polling
     assert not provider.status().is_polling
@@ -320,7 +321,7 @@ def test_poller_does_not_keep_the_provider_alive(
     provider.get_credentials()
     provider.start_polling()
     gone, cache_gone = weakref.ref(provider), weakref.ref(provider._cache)
-    assert len(pollers()) == 1
+    wait_until(lambda: len(pollers()) == 1)
     del provider
     gc.collect()
     assert gone() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import copy
 import gc
@@ -227,11 +228,11 @@ def test_a_start_of_polling_that_fails_does_not_count(
 ) -> None:
     switch = PollingSwitch(build_cache(ScriptedSource(fake_credentials(1, clock)), clock), clock)
 
-    def fail(_: threading.Thread) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", fail)
+        patch.setattr(_thread, "start_new_thread", fail)
         for _ in range(2):
             with pytest.raises(RuntimeError, match="can't start"):
                 switch.start()

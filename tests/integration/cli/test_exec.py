@@ -427,6 +427,23 @@ def test_without_threads(ecs_metadata: FakeMetadataServer, mode: list[str], stat
         assert done.stderr.count("\n") == 1
 
 
+def test_without_a_free_port(ecs_metadata: FakeMetadataServer) -> None:
+    done = run_script(
+        "import errno, os, socket, sys\n"
+        "from ecs_role_creds.cli import main\n"
+        "def refuse(*_, **__):\n"
+        "    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))\n"
+        "socket.create_server = refuse\n"
+        "sys.exit(main(['exec', '--keep-fresh', '--', 'echo', 'ran']))\n",
+        **ecs_metadata.environment,
+    )
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == (
+        "ecs-role-creds exec: --keep-fresh cannot serve on loopback: Too many open files. Check "
+        "the limit of open files (ulimit -n) and the free ports.\n"
+    )
+
+
 @MODES
 @pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
 def test_messages_that_cannot_be_printed(
