@@ -28,8 +28,7 @@ def test_tells_the_whole_guide(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     signed, tokens = re.search(r"(\d+) signed requests with (\d+) diff", done.stdout).groups()  # type: ignore[union-attr]
-    assert int(signed) > 50
-    assert int(tokens) >= 2
+    assert int(signed) >= int(tokens) >= 2
     story = (
         "$ ecs-role-creds role setup app-role --bucket pictures --read --write",
         "5. AttachInstanceRamRole: attach role app-role to the instances",

@@ -226,8 +226,8 @@ def test_1000_tasks_through_rotations(
         ageing.leap(provider.status().expires_in + 2)
 
     async def main() -> None:
-        connector = aiohttp.TCPConnector(limit=20)
-        async with aiohttp.ClientSession(connector=connector) as session:
+        connector, timeout = aiohttp.TCPConnector(limit=20), aiohttp.ClientTimeout(LONG)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             tasks = [asyncio.create_task(work(session, number)) for number in range(TASKS)]
             try:
                 await asyncio.wait_for(asyncio.gather(*tasks, rotate()), LONG)

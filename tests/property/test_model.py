@@ -43,6 +43,8 @@ HOUR = 3600.0
 SLACK = 1e-6
 """What rounding may make of a pause."""
 
+pytestmark = pytest.mark.timeout(7200)  # thousands of steps; on a busy machine they take long
+
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:

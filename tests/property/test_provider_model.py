@@ -31,6 +31,8 @@ SHORT_OUTAGE = 600.0
 """As long as a poller is watched in an outage, where it asks every few seconds."""
 FAULTS = ["hang", "reset", "throttle", "page", "redirect", "yesterday", "error"]
 
+pytestmark = pytest.mark.timeout(7200)  # thousands of steps; on a busy machine they take long
+
 
 @pytest.fixture(autouse=True)
 def _quiet(caplog: pytest.LogCaptureFixture) -> None:

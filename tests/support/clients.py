@@ -183,6 +183,9 @@ def openapi_service(metadata: FakeMetadataServer) -> SignedService:
     )
 
 
+PATIENT = {"connect_timeout": 300_000, "read_timeout": 300_000}  # milliseconds
+
+
 def as_it_is(provider: Provider, **options: Any) -> Config:
     return Config(credential=provider, **options)
 
@@ -201,7 +204,7 @@ def product_sdk(configure: Callable[..., Config]) -> Build:
     def build(metadata: FakeMetadataServer, provider: Provider) -> Iterator[Client]:
         with openapi_service(metadata) as service:
             where = service.endpoint.removeprefix("http://")
-            client = EcsClient(configure(provider, endpoint=where, protocol="http"))
+            client = EcsClient(configure(provider, endpoint=where, protocol="http", **PATIENT))
 
             def call() -> None:
                 answer = client.describe_regions(DescribeRegionsRequest())
@@ -217,7 +220,7 @@ def product_sdk_async(configure: Callable[..., Config]) -> BuildAsync:
     async def build(metadata: FakeMetadataServer, provider: Provider) -> AsyncIterator[AsyncClient]:
         with openapi_service(metadata) as service:
             where = service.endpoint.removeprefix("http://")
-            client = EcsClient(configure(provider, endpoint=where, protocol="http"))
+            client = EcsClient(configure(provider, endpoint=where, protocol="http", **PATIENT))
 
             async def call() -> None:
                 answer = await client.describe_regions_async(DescribeRegionsRequest())

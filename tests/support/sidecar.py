@@ -19,7 +19,7 @@ from ecs_role_creds.serve.application import Application
 from ecs_role_creds.serve.client_secrets import Secrets, variables
 from ecs_role_creds.serve.exchange import HostRule
 from ecs_role_creds.serve.listening import Listener, TcpAddress, listen
-from ecs_role_creds.serve.server import DEFAULT_LIMITS, Limits, Server
+from ecs_role_creds.serve.server import Limits, Server
 from ecs_role_creds.testing import FakeMetadataServer
 from support.plain_http import wait_until
 
@@ -35,7 +35,7 @@ class Sidecar:
     def __init__(
         self,
         upstream: FakeMetadataServer,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: Limits = Limits(request_seconds=PATIENCE),  # noqa: B008 (immutable)
         address: TcpAddress = TcpAddress("127.0.0.1", 0),  # noqa: B008 (immutable)
         allow_remote: bool = False,
         provider: EcsRamRoleCredentialsProvider | None = None,

@@ -12,7 +12,7 @@ from math import inf
 import pytest
 from support.plain_http import wait_until
 
-from ecs_role_creds.flight import Flight, start_daemon_thread, wake_after_fork
+from ecs_role_creds.flight import Flight, _waiting, start_daemon_thread, wake_after_fork
 
 
 def test_fetch_runs_on_a_daemon_thread_that_tells_what_it_is() -> None:
@@ -83,6 +83,7 @@ def test_those_who_wait_without_a_limit_are_woken(flight: Flight[str]) -> None:
     for thread in waiting:
         thread.join(30)
     assert got == ["outcome"] * 3
+    assert _waiting == {}
 
 
 def test_a_fork_wakes_those_who_wait(flight: Flight[str]) -> None:
