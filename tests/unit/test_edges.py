@@ -14,6 +14,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from support import Launcher, MovableClock, ScriptedSource, build_cache, fake_credentials
+from support.plain_http import wait_until
 
 from ecs_role_creds import (
     Credentials,
@@ -253,6 +254,7 @@ def test_the_threads_of_a_fetch_do_not_keep_the_process(
     provider.refresh()
     before = threading.enumerate()  # a poller of an earlier test may be about to end
     with provider.polling():
+        wait_until(lambda: bool(set(threading.enumerate()) - set(before)))
         kinds |= {one.daemon for one in threading.enumerate() if one not in before}
     assert kinds == {True}
 

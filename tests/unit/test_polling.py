@@ -18,9 +18,8 @@ def pollers() -> list[threading.Thread]:
 
 
 def join(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        thread.join(timeout=60)
-        assert not thread.is_alive()
+    """Not by Thread.join(), which fails for a thread that is about to start."""
+    wait_until(lambda: not set(threads) & set(threading.enumerate()))
 
 
 def wait_for_a_fetch(provider: EcsRamRoleCredentialsProvider) -> None:
@@ -68,7 +67,7 @@ def test_whoever_starts_polling_does_not_wait_for_the_thread(
     monkeypatch.setattr(threading.Thread, "start", start_late)
     with provider.polling():
         assert provider.status().is_polling
-        assert pollers() == before
+        assert set(pollers()) <= set(before)
         may_begin.set()
         wait_for_a_fetch(provider)
 
@@ -82,7 +81,8 @@ def test_polling_that_was_stopped_before_its_thread_runs(
     def run_late(self: threading.Thread) -> None:
         may_begin.wait(60)
         run(self)
-        have_ended.append(self.name)
+        if self.name == "ecs-role-creds-poller":
+            have_ended.append(self.name)
 
     provider = EcsRamRoleCredentialsProvider()
     monkeypatch.setattr(threading.Thread, "run", run_late)
@@ -90,7 +90,7 @@ def test_polling_that_was_stopped_before_its_thread_runs(
         with provider.polling():
             pass
     may_begin.set()
-    wait_until(lambda: have_ended == ["ecs-role-creds-poller"] * 2)
+    wait_until(lambda: len(have_ended) == 2)
     assert provider.status().fetches == 0
     assert ecs_metadata.requests == []
 
