@@ -248,5 +248,5 @@ def _start_named_thread(work: Callable[[], object], name: str) -> None:
     """
     try:
         threading.Thread(target=work, name=name, daemon=True).start()
-    except RuntimeError:
+    except (RuntimeError, MemoryError):
         work()

@@ -85,6 +85,11 @@ class PollingSwitch:
         if poller is None and setting.poller is not None:
             setting.poller.stop()
 
+    def is_polled_by(self, signal: Signal) -> bool:
+        """Whether the poller with this signal is the current one, in this process."""
+        poller = self._latest().poller
+        return poller is not None and poller.signal is signal
+
     def fetch_if_due(self) -> float:
         """Fetch if a fetch is due. Returns the number of seconds until the next one."""
         try:
@@ -118,7 +123,7 @@ class Poller:
     """Fetches when a fetch is due, until it is stopped or its switch is gone."""
 
     def __init__(self, switch: PollingSwitch) -> None:
-        self._signal = signal = Signal()  # not self, which the switch refers to
+        self.signal = signal = Signal()  # not self, which the switch refers to
         self._is_started = False
         self._work = functools.partial(
             _poll, weakref.ref(switch, lambda _: signal.set()), signal, ["work"]
@@ -146,11 +151,11 @@ class Poller:
     @property
     def has_ended(self) -> bool:
         """Whether it will not poll any more."""
-        return self._signal.is_set
+        return self.signal.is_set
 
     def stop(self) -> None:
         """Stop polling, after the fetch in progress, if any. Does not wait for it."""
-        self._signal.set()
+        self.signal.set()
 
 
 def _poll(get_switch: Callable[[], PollingSwitch | None], signal: Signal, work: list[str]) -> None:
@@ -163,7 +168,8 @@ def _poll(get_switch: Callable[[], PollingSwitch | None], signal: Signal, work: 
         is_stopped = signal.is_set
         while not is_stopped:
             switch = get_switch()
-            if switch is None:
+            # Not if a signal handler forked during start(), or its exception ended stop().
+            if switch is None or not switch.is_polled_by(signal):
                 return
             nap = switch.fetch_if_due()
             del switch  # not to keep the provider alive while asleep

@@ -21,7 +21,8 @@ IMPORT_LIMIT = 60.0
 """Seconds to wait for the import. 0.1 s is usual; a few seconds if many processes start at once."""
 
 FORK_LIMIT = 30.0
-"""Seconds that a fork waits for the import. The import may wait for the thread that forks."""
+"""Seconds that a fork waits for the import, which may wait for the thread that forks; and that the
+import waits for a fork, which a signal handler may have kept from releasing the lock."""
 
 _TRANSPORT = "ecs_role_creds.transport"
 # The packages that it imports, including optional ones: importing them takes their import locks.
@@ -34,8 +35,9 @@ _STANDARD_FOLDER = os.path.dirname(os.__file__) + os.sep
 _imports: dict[str, Flight[bool]] = {}
 _is_imported = False
 _lock = threading.RLock()
-_forking: list[int] = []
-"""The identifiers of the threads that hold the lock because they fork."""
+"""Held by the thread that imports, or forks before the import."""
+_importing: set[int] = set()
+"""The identifiers of the threads that import."""
 
 
 def pending_import() -> Flight[bool] | None:
@@ -60,7 +62,7 @@ def pending_import() -> Flight[bool] | None:
             "module that it needs, for example in a signal handler that interrupted it. Try again "
             "after the import."
         )
-    if threading.get_ident() in _forking:
+    if _holds_lock():  # inside a fork: inside the import is above
         with contextlib.suppress(Exception):
             _import_client()
         return None
@@ -82,10 +84,17 @@ def _import(flight: Flight[bool]) -> None:
 
 def _import_client() -> None:
     global _is_imported
-    with _lock:
+    lock, this = _lock, threading.get_ident()
+    has_lock = lock.acquire(timeout=FORK_LIMIT)
+    _importing.add(this)
+    try:
         import encodings.idna  # noqa: F401 (used at the first lookup of a host name)
 
         import ecs_role_creds.transport  # noqa: F401
+    finally:
+        _importing.discard(this)
+        if has_lock:
+            lock.release()
     _is_imported = True
 
 
@@ -109,41 +118,39 @@ def _is_of_application(name: str) -> bool:
     return origin is not None and os.sep in origin and not origin.startswith(_STANDARD_FOLDER)
 
 
+def _holds_lock() -> bool:
+    return _lock._is_owned()  # type: ignore[attr-defined, no-any-return]
+
+
+# A signal handler's exception may end these functions at any line, and the interpreter forks
+# nevertheless. So they look at who holds the lock, and keep no record of it.
 def _before_fork() -> None:
-    has_lock, interruption = False, None
+    if _is_imported:
+        return
+    interruption = None
     until = time.monotonic() + FORK_LIMIT
-    while not has_lock and (left := until - time.monotonic()) > 0:
+    while not _holds_lock() and (left := until - time.monotonic()) > 0:
         try:
-            has_lock = _lock.acquire(timeout=left)
+            _lock.acquire(timeout=left)
         except BaseException as error:  # noqa: BLE001 (from a signal handler; it must not stop the fork)
             interruption = error
-    if has_lock:
-        _forking.append(threading.get_ident())
     if interruption is not None:
         raise interruption  # the interpreter prints it, and forks
 
 
 def _after_fork_in_parent() -> None:
-    _release_after_fork()
-
-
-def _release_after_fork() -> bool:
-    """Release the lock if this thread took it before the fork; returns whether it did."""
-    this = threading.get_ident()
-    if this not in _forking:
-        return False
-    _forking.remove(this)
-    _lock.release()
-    return True
+    if _holds_lock() and threading.get_ident() not in _importing:
+        _lock.release()
 
 
 def _after_fork_in_child() -> None:
     global _lock
     if not _is_imported:
         _imports.clear()
-    this = threading.get_ident()
-    _forking[:] = [thread for thread in _forking if thread == this]  # the others are the parent's
-    if not _release_after_fork():
+    _importing.intersection_update({threading.get_ident()})  # the others are the parent's
+    if _holds_lock():
+        _after_fork_in_parent()
+    else:
         _lock = threading.RLock()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import random
 import signal
@@ -12,12 +13,13 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import pytest
 from support import documents
 from support.interruptions import STEP, Interruption, interrupted, interrupted_elsewhere
 from support.plain_http import wait_until
+from support.pollers import pollers
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.flight import Signal
@@ -197,6 +199,51 @@ def test_a_handler_forks_as_polling_starts(server: FakeMetadataServer) -> None:
     assert run_script(textwrap.dedent(FORK_AS_POLLING_STARTS), server, "-W", "ignore") == ""
 
 
+def test_a_handler_forks_at_every_line_of_starting_to_poll(
+    server: FakeMetadataServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call goes on in the child, and polls there only if that can be stopped."""
+    parent = os.getpid()
+    starting: list[object] = []
+    start = _thread.start_new_thread
+
+    def start_new_thread(function: Callable[..., object], args: tuple[object, ...]) -> None:
+        def run() -> None:
+            function(*args)  # starts the poller, and returns once it runs
+            starting.remove(args)
+
+        starting.append(args)
+        start(run, ())
+
+    def stop_polling_in_child() -> NoReturn:
+        try:
+            provider.stop_polling()
+            # The parent's are not listed in the child.
+            wait_until(lambda: not starting and not pollers(), LONG)
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    monkeypatch.setattr(_thread, "start_new_thread", start_new_thread)
+    for line in range(1, MANY):
+        provider = cold_provider(server)
+        forked: list[int] = []
+
+        def fork() -> None:
+            forked.append(os.fork())  # noqa: B023
+            if os.getpid() != parent:
+                starting.clear()  # they are the parent's
+
+        happened = interrupted(line, provider.start_polling, fork, file="polling.py")
+        if os.getpid() != parent:
+            stop_polling_in_child()
+        provider.stop_polling()
+        if not happened.has_happened:
+            break
+        assert os.waitstatus_to_exitcode(os.waitpid(forked[0], 0)[1]) == 0, f"at line {line}"
+    assert 20 < line < MANY
+
+
 FIRST_CALL_FROM_A_HOOK = """
     import os
 
@@ -270,6 +317,64 @@ def test_ctrl_c_while_a_fork_waits_for_the_import(server: FakeMetadataServer) ->
     """Python forks nevertheless, after it has printed the exception."""
     script = textwrap.dedent(FORK_INTERRUPTED_DURING_THE_IMPORT)
     assert "KeyboardInterrupt" in run_script(script, server)
+
+
+FORK_INTERRUPTED_AT_EVERY_LINE = """
+    import os, sys, threading
+    import requests  # takes long, and is not what this is about
+
+    from ecs_role_creds import EcsRamRoleCredentialsProvider, preload
+
+    preload.FORK_LIMIT = 0.1  # the import waits as long for a lock that nobody will release
+    sys.unraisablehook = lambda _: None
+
+    class Interrupt(BaseException):
+        pass
+
+    def is_fork_interrupted(line):
+        def trace(frame, event, _):
+            nonlocal line
+            if frame.f_code.co_filename != preload.__file__:
+                return None
+            if event == "line":
+                line -= 1
+                if line == 0:
+                    raise Interrupt
+            return trace
+
+        sys.settrace(trace)
+        child = os.fork()
+        sys.settrace(None)
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        return line <= 0
+
+    def make_first_call():
+        got.append(provider.get_credentials())
+
+    got, provider = [], EcsRamRoleCredentialsProvider(deadline=20)
+    line, is_interrupted = 0, True
+    while is_interrupted:
+        line += 1
+        process = os.fork()
+        if process == 0:
+            is_interrupted = is_fork_interrupted(line)
+            thread = threading.Thread(target=make_first_call)
+            thread.start()
+            thread.join()
+            os._exit(len(got) + is_interrupted)
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        assert status in (1, 2), f"at line {line}"
+        is_interrupted = status == 2
+    assert line > 10
+"""
+
+
+def test_a_fork_that_is_interrupted_at_every_line(server: FakeMetadataServer) -> None:
+    """Another thread can make the first call of the process afterwards."""
+    script = textwrap.dedent(FORK_INTERRUPTED_AT_EVERY_LINE)
+    assert run_script(script, server, "-W", "ignore") == ""
 
 
 def test_a_fork_leaves_the_session_of_the_runtime_in_use(server: FakeMetadataServer) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from support.interruptions import STEP, interrupted, interrupted_elsewhere
+from support.plain_http import wait_until
+from support.pollers import pollers
 
 from ecs_role_creds import Credentials, CredentialsError, EcsRamRoleCredentialsProvider
 from ecs_role_creds.flight import Flight, Signal
@@ -181,6 +183,23 @@ def test_exception_of_a_signal_handler_ends_no_polling_that_was_started_before(
         provider.stop_polling()
         if not has_happened:
             break
+    assert 10 < line < MANY
+
+
+def test_exception_of_a_signal_handler_leaves_no_poller_that_was_stopped() -> None:
+    before = set(pollers())
+    providers: list[EcsRamRoleCredentialsProvider] = []  # a poller ends with its provider, too
+    with FakeMetadataServer(life=2) as server:  # so that pollers sleep for two seconds at most
+        for line in range(1, MANY):
+            provider = cold_provider(server)
+            providers.append(provider)
+            provider.start_polling()
+            if not ended_at(line, provider.stop_polling):
+                break
+            if provider._polling.starts:
+                provider.stop_polling()
+            assert not provider.status().is_polling, f"at line {line}"
+        wait_until(lambda: set(pollers()) <= before, LONG)
     assert 10 < line < MANY
 
 

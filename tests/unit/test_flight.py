@@ -47,13 +47,14 @@ def test_whoever_starts_a_fetch_does_not_wait_for_its_thread(
     assert has_run.wait(30)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
 def test_the_work_is_done_where_only_one_thread_could_be_started(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     has_run = threading.Event()
 
     def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert start_daemon_thread(has_run.set)

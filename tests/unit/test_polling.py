@@ -8,13 +8,10 @@ import threading
 
 import pytest
 from support.plain_http import wait_until
+from support.pollers import pollers
 
 from ecs_role_creds import EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer
-
-
-def pollers() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name == "ecs-role-creds-poller"]
 
 
 def join(threads: list[threading.Thread]) -> None:
