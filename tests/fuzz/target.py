@@ -37,6 +37,9 @@ DEADLINE = 2.0
 PATIENCE = 0.02
 """Real seconds for an answer on a connection that stays open, so that its end is not waited for."""
 
+LONG = 300.0
+"""Real seconds for any other answer, which is there already: the machine may be busy."""
+
 MOST_CPU = 2.0
 MOST_FETCHES = 3
 MOST_REQUESTS = 12
@@ -302,11 +305,14 @@ class _ToScript(_Connection):
         self._far_end, near_end = ends
         self._watch(near_end)
 
+    def answer_by(self, moment: float) -> None:
+        super().answer_by(moment + LONG)
+
     def getresponse(self) -> Any:
         assert self.timeout is not None
         assert 0 < self.timeout <= DEADLINE
         if self.service.answer(self._far_end):
-            self.answer_by(time.monotonic() + PATIENCE)
+            super().answer_by(time.monotonic() + PATIENCE)
         return super().getresponse()
 
 

@@ -41,7 +41,7 @@ def test_corpus(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     is_good = path.stem.startswith("good-")
     if is_good:
         # Its answers are whole: nothing is ever waited for, however slow the machine.
-        monkeypatch.setattr(target, "PATIENCE", target.DEADLINE)
+        monkeypatch.setattr(target, "PATIENCE", target.LONG)
     outcomes = try_conversation(path.read_bytes())
     if is_good:
         assert all(isinstance(outcome.result, Credentials) for outcome in outcomes)
@@ -350,7 +350,7 @@ def test_breakage_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     file, spoil = BREAKAGES[name]
     seed = (Path(__file__).parent / "corpus" / f"{file}.http").read_bytes()
     if file.startswith("good-"):  # a slow machine must not make it a timeout
-        monkeypatch.setattr(target, "PATIENCE", target.DEADLINE)
+        monkeypatch.setattr(target, "PATIENCE", target.LONG)
     try_conversation(seed)
     spoil(monkeypatch)
     with pytest.raises((AssertionError, KeyError)):
