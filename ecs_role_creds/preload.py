@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from types import FrameType
 
 from ecs_role_creds.errors import CredentialsError
 from ecs_role_creds.flight import Flight, start_daemon_thread
@@ -36,8 +37,8 @@ _imports: dict[str, Flight[bool]] = {}
 _is_imported = False
 _lock = threading.RLock()
 """Held by the thread that imports, or forks before the import."""
-_importing: set[int] = set()
-"""The identifiers of the threads that import."""
+_holders: dict[int, int] = {}
+"""By thread: the ``id()`` of the frame for which it took the lock, or is about to take it."""
 
 
 def pending_import() -> Flight[bool] | None:
@@ -84,15 +85,15 @@ def _import(flight: Flight[bool]) -> None:
 
 def _import_client() -> None:
     global _is_imported
-    lock, this = _lock, threading.get_ident()
+    lock = _lock
+    if not _holds_lock():
+        _holders[threading.get_ident()] = id(sys._getframe())
     has_lock = lock.acquire(timeout=FORK_LIMIT)
-    _importing.add(this)
     try:
         import encodings.idna  # noqa: F401 (used at the first lookup of a host name)
 
         import ecs_role_creds.transport  # noqa: F401
     finally:
-        _importing.discard(this)
         if has_lock:
             lock.release()
     _is_imported = True
@@ -123,10 +124,12 @@ def _holds_lock() -> bool:
 
 
 # A signal handler's exception may end these functions at any line, and the interpreter forks
-# nevertheless. So they look at who holds the lock, and keep no record of it.
+# nevertheless. So they ask the lock who holds it.
 def _before_fork() -> None:
     if _is_imported:
         return
+    if not _holds_lock():
+        _holders[threading.get_ident()] = id(sys._getframe().f_back)
     interruption = None
     until = time.monotonic() + FORK_LIMIT
     while not _holds_lock() and (left := until - time.monotonic()) > 0:
@@ -139,17 +142,27 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    if _holds_lock() and threading.get_ident() not in _importing:
-        _lock.release()
+    _release_after_fork(sys._getframe().f_back)
+
+
+def _release_after_fork(forker: FrameType | None) -> None:
+    """Release the lock, unless it is for an import or a fork that this fork is part of."""
+    if not _holds_lock():
+        return
+    holder, frame = _holders.get(threading.get_ident()), forker
+    while frame is not None:
+        frame = frame.f_back
+        if frame is not None and id(frame) == holder:
+            return
+    _lock.release()
 
 
 def _after_fork_in_child() -> None:
     global _lock
     if not _is_imported:
         _imports.clear()
-    _importing.intersection_update({threading.get_ident()})  # the others are the parent's
     if _holds_lock():
-        _after_fork_in_parent()
+        _release_after_fork(sys._getframe().f_back)
     else:
         _lock = threading.RLock()
 
@@ -160,3 +173,5 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+    # Again, in case that an exception ends the first.
+    os.register_at_fork(after_in_parent=_after_fork_in_parent)

@@ -325,7 +325,6 @@ FORK_INTERRUPTED_AT_EVERY_LINE = """
 
     from ecs_role_creds import EcsRamRoleCredentialsProvider, preload
 
-    preload.FORK_LIMIT = 0.1  # the import waits as long for a lock that nobody will release
     sys.unraisablehook = lambda _: None
 
     class Interrupt(BaseException):
@@ -350,7 +349,13 @@ FORK_INTERRUPTED_AT_EVERY_LINE = """
         os.waitpid(child, 0)
         return line <= 0
 
-    def make_first_call():
+    def fork_and_make_first_call():
+        assert preload._lock.acquire(blocking=False), "nobody will release it"
+        preload._lock.release()
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
         got.append(provider.get_credentials())
 
     got, provider = [], EcsRamRoleCredentialsProvider(deadline=20)
@@ -360,7 +365,7 @@ FORK_INTERRUPTED_AT_EVERY_LINE = """
         process = os.fork()
         if process == 0:
             is_interrupted = is_fork_interrupted(line)
-            thread = threading.Thread(target=make_first_call)
+            thread = threading.Thread(target=fork_and_make_first_call)
             thread.start()
             thread.join()
             os._exit(len(got) + is_interrupted)
@@ -372,8 +377,53 @@ FORK_INTERRUPTED_AT_EVERY_LINE = """
 
 
 def test_a_fork_that_is_interrupted_at_every_line(server: FakeMetadataServer) -> None:
-    """Another thread can make the first call of the process afterwards."""
+    """Another thread can fork afterwards, and make the first call of the process."""
     script = textwrap.dedent(FORK_INTERRUPTED_AT_EVERY_LINE)
+    assert run_script(script, server, "-W", "ignore") == ""
+
+
+FORK_INSIDE_A_FORK = """
+    import importlib.abc, os, sys, threading
+
+    class Slow(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, *_):
+            if name == "requests" and os.getpid() == parent:
+                has_forked.wait()
+            return None
+
+    def fork_and_exit():
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    def fork_inside():
+        if not inside:
+            inside.append(True)
+            fork_and_exit()
+            first_call.start()
+            first_call.join(0.2)
+
+    # Hooks before the fork run in the reverse order: this one after the library's.
+    parent, inside, has_forked = os.getpid(), [], threading.Event()
+    os.register_at_fork(before=fork_inside, after_in_parent=lambda: inside and has_forked.set())
+    from ecs_role_creds import EcsRamRoleCredentialsProvider, preload
+
+    sys.meta_path.insert(0, Slow())
+    provider = EcsRamRoleCredentialsProvider(deadline=20)
+    first_call = threading.Thread(target=provider.get_credentials)
+    child = os.fork()
+    if child == 0:
+        provider.get_credentials()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    first_call.join()
+    provider.get_credentials()
+"""
+
+
+def test_a_fork_inside_a_fork_does_not_let_an_import_begin(server: FakeMetadataServer) -> None:
+    script = textwrap.dedent(FORK_INSIDE_A_FORK)
     assert run_script(script, server, "-W", "ignore") == ""
 
 
