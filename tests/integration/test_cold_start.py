@@ -11,7 +11,7 @@ import pytest
 from support.cold_process import IMPORT_TAKES
 from support.cold_start import cold_processes
 
-from ecs_role_creds.settings import DEFAULT_DEADLINE
+from ecs_role_creds.settings import MAX_DEADLINE
 from ecs_role_creds.testing import FakeMetadataServer
 
 SEVERAL = pytest.param(16, marks=pytest.mark.slow)
@@ -19,7 +19,7 @@ MANY = pytest.param(64, marks=pytest.mark.slow)
 
 
 def test_import_takes_many_times_the_deadline() -> None:
-    assert IMPORT_TAKES > 10 * DEFAULT_DEADLINE
+    assert IMPORT_TAKES >= 10 * MAX_DEADLINE
 
 
 @pytest.mark.parametrize("count", [1, MANY])
@@ -35,9 +35,10 @@ def test_first_coroutine_of_each_process_succeeds(
 
 @pytest.mark.parametrize("count", [1, SEVERAL])
 def test_first_call_of_each_process_succeeds(ecs_metadata: FakeMetadataServer, count: int) -> None:
-    # A waiting thread's time-outs run by the machine's clock. All of them import at the same time,
-    # and then fetch in turn: none waits for the fetches of the others. There are not more of them,
-    # because the import may take 60 s, and a busy machine takes longer for 64 imports.
+    # A waiting thread's time-outs run by the machine's clock, so its deadline is the longest one. All
+    # import at the same time, and then fetch in turn: none waits for the fetches of the others.
+    # There are not more of them, because the import may take 60 s, and a busy machine takes longer
+    # for 64 imports.
     with cold_processes(count, "get_credentials") as processes:
         assert ecs_metadata.requests == []
         assert_all_succeed(processes.fetch_in_turn(), ecs_metadata)
