@@ -215,7 +215,7 @@ def test_presigned_urls_and_both_signature_versions(
             got = oss_v2.GetObjectRequest(bucket="bucket", key="cat.png")
             return str((await client.presign(got)).url)
 
-    assert requests.get(asyncio.run(run()), timeout=30).content == CONTENT
+    assert requests.get(asyncio.run(run()), timeout=300).content == CONTENT
     assert ecs_oss.refused == []
 
 

@@ -16,7 +16,7 @@ from ecs_role_creds.testing import FakeMetadataServer, VirtualClock
 READERS = 4
 ROTATIONS = 3
 LIFE, LEAD = 21600.0, 1800.0
-LONG = 60.0
+LONG = 300.0
 
 
 def operator_for(oss: RecordingOss, credentials: Credentials) -> Any:

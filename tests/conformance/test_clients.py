@@ -60,7 +60,7 @@ def with_alibabacloud_credentials(server: FakeMetadataServer) -> Parts:
 
 
 def with_http_client(server: FakeMetadataServer) -> Parts:
-    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=300)
 
     def ask(method: str, path: str, headers: dict[str, str]) -> str | None:
         connection.request(method, path, headers=headers)

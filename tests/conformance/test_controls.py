@@ -138,7 +138,7 @@ def test_close_idle_connections(server: FakeMetadataServer, client: Client) -> N
         server.close_idle_connections()
         return not server._connections
 
-    wait_until(are_closed, 60)
+    wait_until(are_closed, 300)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
         client.get()
     client.close()
@@ -261,7 +261,7 @@ def test_nobody_listens_after_the_block() -> None:
         client.connection.request("GET", "/")
     client.close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)), timeout=60)
+        socket.create_connection((host, int(port)), timeout=300)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -23,7 +23,7 @@ def converse(session: requests.Session, endpoint: str, service: Any, clock: Virt
 
     def ask(path: str, method: str = "GET", **more: str) -> requests.Response:
         reply = session.request(
-            method, endpoint + path, headers={**headers, **more}, timeout=5, allow_redirects=False
+            method, endpoint + path, headers={**headers, **more}, timeout=300, allow_redirects=False
         )
         told = {name: reply.headers.get(name) for name in ("Date", "Content-Type", "Retry-After")}
         seen.append((method, path, reply.status_code, told, reply.content))
@@ -97,7 +97,7 @@ def test_the_same_lack_of_an_answer(control: str, kind: type[Exception]) -> None
         session.trust_env = False
         getattr(server, control)()
         with pytest.raises(kind):
-            session.get(server.endpoint + ROLE_PATH, timeout=60 if control == "reset" else 0.1)
+            session.get(server.endpoint + ROLE_PATH, timeout=300 if control == "reset" else 0.1)
         server.recover()
     with responses.RequestsMock() as mock:
         mock.assert_all_requests_are_fired = False

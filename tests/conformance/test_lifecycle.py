@@ -54,7 +54,7 @@ def fetch(server: FakeMetadataServer) -> Issued:
 def raw_request(server: FakeMetadataServer, path: str = ROLE_PATH) -> socket.socket:
     """A connection that a request has been sent on."""
     address = urllib.parse.urlsplit(server.endpoint)
-    connection = socket.create_connection((address.hostname, address.port), timeout=10)
+    connection = socket.create_connection((address.hostname, address.port), timeout=300)
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     return connection
 
@@ -167,7 +167,7 @@ def test_nothing_is_left_after_it_stops(hold: Callable[[FakeMetadataServer], Non
         client.close()
     assert open_sockets() <= sockets
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((endpoint.hostname, endpoint.port), timeout=5)
+        socket.create_connection((endpoint.hostname, endpoint.port), timeout=300)
 
 
 def test_stopping_while_clients_come_and_go() -> None:
@@ -180,7 +180,7 @@ def test_stopping_while_clients_come_and_go() -> None:
         def come_and_go(address: Any = address, is_over: threading.Event = is_over) -> None:
             with contextlib.suppress(OSError):  # refused, once it has stopped
                 while not is_over.is_set():
-                    socket.create_connection((address.hostname, address.port), timeout=5).close()
+                    socket.create_connection((address.hostname, address.port), timeout=300).close()
 
         clients = [threading.Thread(target=come_and_go) for _ in range(4)]
         for client in clients:
@@ -218,7 +218,7 @@ def test_a_forked_child_has_no_part(server: FakeMetadataServer) -> None:
         assert fetch(server)  # the parent's goes on
         server.stop()
         with pytest.raises(ConnectionRefusedError):  # though the child still lives
-            socket.create_connection(("127.0.0.1", port), timeout=5)
+            socket.create_connection(("127.0.0.1", port), timeout=300)
     finally:
         for descriptor in (end, wait, to_parent, from_child):
             os.close(descriptor)
@@ -276,7 +276,7 @@ def test_ten_thousand_requests_over_64_connections(server: FakeMetadataServer) -
 
     def client(name: int) -> None:
         rest = b""
-        with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+        with socket.create_connection((address.hostname, address.port), timeout=300) as connection:
             for number in range(each):
                 kind = number % 4
                 path = (ROLE_PATH, REGION_PATH, "/x", DOCUMENT_PATH)[kind] + f"?{name}-{number}"
@@ -291,7 +291,7 @@ def test_ten_thousand_requests_over_64_connections(server: FakeMetadataServer) -
             time.sleep(0.01)
             server.rotate()
         for one in done:
-            one.result(100)
+            one.result(300)
     assert wrong.empty(), wrong.get()
     assert len(server.requests) == connections * each
     assert {one.path.partition("?")[2] for one in server.requests} == {

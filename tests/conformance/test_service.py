@@ -30,7 +30,7 @@ class Reply(NamedTuple):
 def ask(
     server: FakeMetadataServer, method: str, path: str, headers: dict[str, str] | None = None
 ) -> Reply:
-    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=60)
+    connection = http.client.HTTPConnection(server.endpoint.removeprefix("http://"), timeout=300)
     try:
         connection.request(method, path, headers=headers or {})
         response = connection.getresponse()
@@ -235,7 +235,7 @@ def test_ten_thousand_requests_over_64_connections() -> None:
 
         def work() -> None:
             address = server.endpoint.removeprefix("http://")
-            connection = http.client.HTTPConnection(address, timeout=30)
+            connection = http.client.HTTPConnection(address, timeout=300)
             right = 0
             for _ in range(each):
                 connection.request("GET", ROLE_PATH + "app-role", headers=headers)

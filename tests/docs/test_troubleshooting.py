@@ -264,7 +264,7 @@ def printed(name: str, server: FakeMetadataServer) -> str:
     logger.addHandler(warnings)
     try:
         CAUSES[name](server)
-        assert warnings.seen.wait(30)
+        assert warnings.seen.wait(300)
     except Exception as error:
         kind = type(error)
         prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."

@@ -34,7 +34,7 @@ $ true
 @pytest.fixture
 def reader(tmp_path: Path) -> Reader:
     environment = {"PATH": os.environ["PATH"]}
-    return Reader(tmp_path, environment, {"example-host": "127.0.0.1"}, timeout=60)
+    return Reader(tmp_path, environment, {"example-host": "127.0.0.1"}, timeout=300)
 
 
 def test_steps_of_a_page() -> None:

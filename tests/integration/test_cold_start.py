@@ -35,10 +35,10 @@ def test_first_coroutine_of_each_process_succeeds(
 
 @pytest.mark.parametrize("count", [1, SEVERAL])
 def test_first_call_of_each_process_succeeds(ecs_metadata: FakeMetadataServer, count: int) -> None:
-    # A waiting thread's time-outs run by the machine's clock, so its deadline is the longest one. All
-    # import at the same time, and then fetch in turn: none waits for the fetches of the others.
-    # There are not more of them, because the import may take 60 s, and a busy machine takes longer
-    # for 64 imports.
+    # A waiting thread's time-outs run by the machine's clock, so its deadline is the longest. All
+    # import at the same time, and then fetch in turn: none waits for the fetches of others. There
+    # are not more of them, because the import may take 60 s, and a busy machine takes longer for
+    # 64 imports.
     with cold_processes(count, "get_credentials") as processes:
         assert ecs_metadata.requests == []
         assert_all_succeed(processes.fetch_in_turn(), ecs_metadata)

@@ -55,7 +55,7 @@ def test_a_refused_request_fails_the_demo(
     with FakeMetadataServer() as metadata, FakeOss(metadata) as oss:
         assert conclude(oss, 0, tmp_path / "a.png") == 0
         assert conclude(oss, 1, tmp_path / "a.png") == 1
-        assert requests.get(f"{oss.endpoint}/bucket/a", timeout=60).status_code == 403
+        assert requests.get(f"{oss.endpoint}/bucket/a", timeout=300).status_code == 403
         assert conclude(oss, 0, tmp_path / "a.png") == 1
     assert "1 refused" in capsys.readouterr().out
 

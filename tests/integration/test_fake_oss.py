@@ -112,17 +112,17 @@ def test_oss2_multipart(bucket: Any, tmp_path: Any) -> None:
 @pytest.mark.parametrize("slash_safe", [True, False])
 def test_oss2_presigned(bucket: Any, oss: FakeOss, slash_safe: bool) -> None:
     url = bucket.sign_url("PUT", KEY, 60, slash_safe=slash_safe)
-    assert requests.put(url, data=b"content", timeout=60).status_code == 200
+    assert requests.put(url, data=b"content", timeout=300).status_code == 200
     url = bucket.sign_url("GET", KEY, 60, slash_safe=slash_safe)
-    assert requests.get(url, timeout=60).content == b"content"
-    assert requests.get(url + "x", timeout=60).status_code == 403
-    assert requests.delete(url, timeout=60).status_code == 403
+    assert requests.get(url, timeout=300).content == b"content"
+    assert requests.get(url + "x", timeout=300).status_code == 403
+    assert requests.delete(url, timeout=300).status_code == 403
 
 
 def test_oss2_presigned_url_expires(oss: FakeOss, provider: EcsRamRoleCredentialsProvider) -> None:
     bucket = oss2_bucket(oss, oss2.ProviderAuth(provider))
     bucket.put_object("a", b"x")
-    answer = requests.get(bucket.sign_url("GET", "a", -1), timeout=60)
+    answer = requests.get(bucket.sign_url("GET", "a", -1), timeout=300)
     assert answer.status_code == 403
     assert "<Code>AccessDenied</Code>" in answer.text
 
@@ -147,9 +147,9 @@ def test_oss_v2(oss: FakeOss, provider: EcsRamRoleCredentialsProvider, version: 
     assert [one.key for one in listed.contents] == [KEY]
     assert client.is_object_exist("pictures", KEY)
     signed = client.presign(oss_v2.GetObjectRequest(bucket="pictures", key=KEY))
-    assert requests.get(signed.url, headers=signed.signed_headers, timeout=60).content == content
+    assert requests.get(signed.url, headers=signed.signed_headers, timeout=300).content == content
     signed = client.presign(oss_v2.PutObjectRequest(bucket="pictures", key="put"))
-    answer = requests.put(signed.url, headers=signed.signed_headers, data=b"x", timeout=60)
+    answer = requests.put(signed.url, headers=signed.signed_headers, data=b"x", timeout=300)
     assert answer.status_code == 200
     begun = client.initiate_multipart_upload(
         oss_v2.InitiateMultipartUploadRequest(bucket="pictures", key="multi")

@@ -36,7 +36,7 @@ def auth() -> Any:
 def exchange(endpoint: str, message: bytes) -> bytes:
     """Send bytes, and no more; everything that comes back until the server closes."""
     host, port = endpoint.removeprefix("http://").rsplit(":", 1)
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=60) as connection:
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=300) as connection:
         connection.sendall(message)
         connection.shutdown(socket.SHUT_WR)
         answer = b""
@@ -68,7 +68,7 @@ def test_a_short_body_replaces_nothing(oss: FakeOss, auth: Any) -> None:
 def test_a_client_that_dies_replaces_nothing(oss: FakeOss, auth: Any) -> None:
     url = presigned_url(oss, auth, "PUT", ("pictures", "a")).removeprefix(oss.endpoint)
     host, port = oss.endpoint.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)), timeout=60)
+    connection = socket.create_connection((host, int(port)), timeout=300)
     head = f"PUT {url} HTTP/1.1\r\nHost: fake\r\nContent-Length: 1000\r\n\r\n"
     connection.sendall(head.encode() + b"1234")
     connection.close()
@@ -80,9 +80,9 @@ def test_a_request_that_arrives_while_the_server_stops_is_no_error(oss: FakeOss,
     url = presigned_url(oss, auth, "PUT", ("pictures", "a")).removeprefix(oss.endpoint)
     host, port = oss.endpoint.removeprefix("http://").split(":")
     head = f"PUT {url} HTTP/1.1\r\nHost: fake\r\nContent-Length: 1000\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=300) as connection:
         connection.sendall(head.encode() + b"1234")
-        wait_until(lambda: any(busy.locked() for busy in list(oss._connections.values())), 60)
+        wait_until(lambda: any(busy.locked() for busy in list(oss._connections.values())), 300)
         oss.stop()
     assert oss.objects["pictures"]["a"].content == b"the old content"
 
@@ -148,10 +148,10 @@ def test_repeated_headers_are_joined(oss: FakeOss, auth: Any) -> None:
 def test_signed_headers_of_a_url_count(oss: FakeOss, auth: Any) -> None:
     headers = {"x-oss-meta-a": "1", "Content-Type": "text/plain"}
     url = presigned_url(oss, auth, "PUT", ("pictures", "b"), {}, headers)
-    assert requests.put(url, b"x", timeout=60).status_code == 403
+    assert requests.put(url, b"x", timeout=300).status_code == 403
     other = {**headers, "x-oss-meta-a": "2"}
-    assert requests.put(url, b"x", headers=other, timeout=60).status_code == 403
-    assert requests.put(url, b"x", headers=headers, timeout=60).status_code == 200
+    assert requests.put(url, b"x", headers=other, timeout=300).status_code == 403
+    assert requests.put(url, b"x", headers=headers, timeout=300).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_the_length_must_be_known(oss: FakeOss, auth: Any) -> None:
 
 def test_a_parameter_twice(oss: FakeOss) -> None:
     oss.objects["pictures"].acl = "public-read"
-    answer = requests.get(f"{oss.endpoint}/pictures/?prefix=a&prefix=b", timeout=60)
+    answer = requests.get(f"{oss.endpoint}/pictures/?prefix=a&prefix=b", timeout=300)
     assert (answer.status_code, "prefix is given 2 times" in answer.text) == (400, True)
 
 
@@ -275,7 +275,7 @@ def test_refused_requests_record_the_access_key_id(oss: FakeOss) -> None:
     with pytest.raises(oss2.exceptions.ServerError):
         oss2.Bucket(other, oss.endpoint, "pictures").get_object("a")
     url = oss2.Bucket(other, oss.endpoint, "pictures").sign_url("GET", "a", 60)
-    assert requests.get(url, timeout=60).status_code == 403
+    assert requests.get(url, timeout=300).status_code == 403
     assert [one.access_key_id for one in oss.refused] == ["STS.FAKEother"] * 2
     assert {one.code for one in oss.refused} == {"InvalidAccessKeyId"}
     assert {one.kind for one in oss.refused} == {"get-object"}
@@ -313,9 +313,9 @@ class Broken(LoopbackServer):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_bug_in_a_fake_is_answered_with_500() -> None:
     with Broken() as server:
-        answer = requests.get(server.endpoint, timeout=60)
+        answer = requests.get(server.endpoint, timeout=300)
         assert (answer.status_code, "ZeroDivisionError: a bug" in answer.text) == (500, True)
-        assert requests.get(server.endpoint, timeout=60).status_code == 500
+        assert requests.get(server.endpoint, timeout=300).status_code == 500
 
 
 def ipv6_is_here() -> bool:

@@ -110,4 +110,4 @@ def test_beside_fake_metadata_and_responses() -> None:
             service.expire()
             with pytest.raises(oss2.exceptions.ServerError, match="SecurityTokenExpired"):
                 bucket.get_object("a")
-            assert requests.get(oss.endpoint, timeout=60).status_code == 403
+            assert requests.get(oss.endpoint, timeout=300).status_code == 403

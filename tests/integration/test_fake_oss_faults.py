@@ -75,7 +75,7 @@ def test_throttle(oss: FakeOss, client: Any) -> None:
     oss.throttle(3, times=1)
     assert refused(client.get, "pictures", "a") == (503, "TotalQpsLimitExceeded")
     oss.throttle(3, times=1)
-    answer = requests.get(f"{oss.endpoint}/pictures/a", timeout=60)
+    answer = requests.get(f"{oss.endpoint}/pictures/a", timeout=300)
     assert answer.headers["Retry-After"] == "3"
 
 
@@ -116,7 +116,7 @@ def test_hang_until_recover(oss: FakeOss, client: Any) -> None:
     assert done.is_alive()
     assert oss.objects["pictures"]["a"].content == b"x"  # it is carried out, and not answered
     oss.recover()
-    done.join(60)
+    done.join(300)
     assert not done.is_alive()
 
 
@@ -129,7 +129,7 @@ def test_delay_and_drip(oss: FakeOss, client: Any) -> None:
 def test_own_answers(oss: FakeOss) -> None:
     oss.objects["pictures"].acl = "public-read"
     oss.answer(b"<html>a proxy</html>", status=200, times=1, on="get-object")
-    answer = requests.get(f"{oss.endpoint}/pictures/a", timeout=60)
+    answer = requests.get(f"{oss.endpoint}/pictures/a", timeout=300)
     assert (answer.status_code, answer.text) == (200, "<html>a proxy</html>")
 
 

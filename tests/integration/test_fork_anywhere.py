@@ -126,7 +126,7 @@ FORK_DURING_THE_IMPORT = """
         def find_spec(self, name, *_):
             if name == "requests" and threading.current_thread() is not threading.main_thread():
                 is_importing.set()
-                assert forks.wait(60)
+                assert forks.wait(300)
             return None
 
     is_importing, forks = threading.Event(), threading.Event()
@@ -138,7 +138,7 @@ FORK_DURING_THE_IMPORT = """
     os.register_at_fork(before=forks.set)
     provider = EcsRamRoleCredentialsProvider(deadline=20)
     threading.Thread(target=provider.{first_call}, daemon=True).start()
-    assert is_importing.wait(60)
+    assert is_importing.wait(300)
     child = os.fork()
     if child == 0:
         provider.get_credentials()
@@ -302,7 +302,7 @@ FORK_INTERRUPTED_DURING_THE_IMPORT = """
 
     provider = EcsRamRoleCredentialsProvider(deadline=20)
     threading.Thread(target=provider.get_credentials, daemon=True).start()
-    assert is_importing.wait(60)
+    assert is_importing.wait(300)
     child = os.fork()
     if child == 0:
         signal.alarm(60)
@@ -511,7 +511,7 @@ FORK_BEFORE_THE_END = """
             ends.append(frame)
             if len(ends) == {number}:
                 os.kill(os.getpid(), signal.SIGUSR1)
-                assert has_forked.wait(60)
+                assert has_forked.wait(300)
 
     def fork(*_):
         child = os.fork()
@@ -772,11 +772,11 @@ FORK_AMID_A_CHANGE = """
     def hold():
         with sharing._lock:
             has_lock.set()
-            is_over.wait(60)
+            is_over.wait(300)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert has_lock.wait(60)
+    assert has_lock.wait(300)
     child = os.fork()
     if child == 0:
         signal.alarm(60)
@@ -790,7 +790,7 @@ FORK_AMID_A_CHANGE = """
         os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]) != 0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     is_over.set()
-    holder.join(60)
+    holder.join(300)
     EcsRamRoleCredentialsProvider(deadline=2).get_credentials()
     os._exit(status != 0)
 """
@@ -807,7 +807,7 @@ FORK_THAT_WAITS_FOR_THE_APPLICATION = """
 
     def wait():
         has_begun.set()
-        forked.append(may_fork.wait(60))
+        forked.append(may_fork.wait(300))
 
     os.register_at_fork(before=wait)  # called after those that are registered later
 
@@ -821,10 +821,10 @@ FORK_THAT_WAITS_FOR_THE_APPLICATION = """
 
     forking = threading.Thread(target=fork)
     forking.start()
-    assert has_begun.wait(60)
+    assert has_begun.wait(300)
     EcsRamRoleCredentialsProvider(deadline=3)
     may_fork.set()
-    forking.join(60)
+    forking.join(300)
     os._exit(forked != [True])
 """
 

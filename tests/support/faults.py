@@ -440,7 +440,7 @@ class _Callers:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(timeout=60)
+            thread.join(timeout=300)
         if any(thread.is_alive() for thread in self._threads):
             raise TimeoutError("a caller does not come back")
 

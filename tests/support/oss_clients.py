@@ -529,7 +529,9 @@ def signed_request(
     )
     auth._sign_request(request, bucket, key)
     sent = {name: value for name, value in request.headers.items() if value is not None}
-    return requests.request(method, url, params=request.params, headers=sent, data=body, timeout=60)
+    return requests.request(
+        method, url, params=request.params, headers=sent, data=body, timeout=300
+    )
 
 
 def presigned_url(

@@ -17,7 +17,7 @@ from ecs_role_creds import Credentials, EcsRamRoleCredentialsProvider
 from ecs_role_creds.testing import FakeMetadataServer, FakeOss
 
 CONTENT = "signed and read"
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 _barrier: Barrier | None = None
 

@@ -50,7 +50,7 @@ def connected(server: FakeMetadataServer) -> Iterator[http.client.HTTPConnection
     """A connection that stays open between requests."""
     address = urllib.parse.urlsplit(server.endpoint)
     with contextlib.closing(
-        http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+        http.client.HTTPConnection(address.hostname or "", address.port, timeout=300)
     ) as connection:
         yield connection
 
@@ -84,7 +84,7 @@ def read_document(reply: Reply) -> Issued:
     return Issued(*(document[name] for name in ("AccessKeyId", "AccessKeySecret", "SecurityToken")))
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(is_so: Callable[[], bool], seconds: float = 300.0) -> None:
     """Wait for something that other threads bring about."""
     until = time.monotonic() + seconds
     while not is_so():

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import urllib.parse
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 def connect(endpoint: str) -> socket.socket:

@@ -31,7 +31,7 @@ _AWS4 = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/s3/aws4_request,\s*"
     r"SignedHeaders=([^,]+),\s*Signature=([0-9a-f]{64})"
 )
-_LONG = 30.0
+_LONG = 300.0
 # The signer writes these itself.
 _WRITTEN = {"authorization", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"}
 

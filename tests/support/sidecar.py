@@ -142,7 +142,7 @@ class ServeProcess:
 
     def metric(self, name: str) -> float:
         """The value of a metric without labels."""
-        text = requests.get(f"{self.endpoint}/metrics", timeout=30).text
+        text = requests.get(f"{self.endpoint}/metrics", timeout=300).text
         (line,) = [one for one in text.splitlines() if one.startswith(f"ecs_role_creds_{name} ")]
         return float(line.split(" ")[1])
 

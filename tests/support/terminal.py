@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from support.plain_http import wait_until
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 class Terminal:

@@ -23,7 +23,7 @@ from ecs_role_creds.errors import (
 
 SIX_HOURS = 21600.0
 THREADS = 64
-LONG = 30.0
+LONG = 60.0
 """A deadline in real seconds that no passing test comes near."""
 
 

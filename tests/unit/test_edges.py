@@ -572,7 +572,7 @@ def test_a_poller_does_not_sleep_if_a_fetch_is_due() -> None:
         naps.append(timeout)
         return True
 
-    switch = SimpleNamespace(fetch_if_due=lambda: -5.0)
+    switch = SimpleNamespace(fetch_if_due=lambda: -5.0, is_polled_by=lambda _: True)
     ends: list[bool] = []
     signal = SimpleNamespace(is_set=False, wait=wait, set=lambda: ends.append(True))
     _poll(lambda: switch, signal, ["work"])  # type: ignore[arg-type,return-value]

@@ -56,7 +56,7 @@ def test_whoever_starts_polling_does_not_wait_for_the_thread(
     start = threading.Thread.start
 
     def start_late(self: threading.Thread) -> None:
-        may_begin.wait(60)
+        may_begin.wait(300)
         start(self)
 
     provider = EcsRamRoleCredentialsProvider()
@@ -76,7 +76,7 @@ def test_polling_that_was_stopped_before_its_thread_runs(
     run = threading.Thread.run
 
     def run_late(self: threading.Thread) -> None:
-        may_begin.wait(60)
+        may_begin.wait(300)
         run(self)
         if self.name == "ecs-role-creds-poller":
             have_ended.append(self.name)

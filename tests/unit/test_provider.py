@@ -25,7 +25,7 @@ from ecs_role_creds.provider import Runtime, default_provider, forget_shared
 from ecs_role_creds.testing import FakeMetadataServer, fake_metadata
 
 DOCUMENT = "GET /latest/meta-data/ram/security-credentials/app-role"
-LONG = 30.0
+LONG = 60.0
 
 
 def documents(server: FakeMetadataServer) -> int:

@@ -475,7 +475,7 @@ provider.get_credentials()
 print(sorted(set(sys.modules) - before))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
@@ -502,7 +502,7 @@ for _ in range(2):
         [sys.executable, "-c", script, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.stdout.count("Cannot import the HTTP client") == 2, done.stderr
@@ -535,7 +535,7 @@ __import__(sys.argv[1])
         [sys.executable, "-c", script, module],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert "from inside the import of the HTTP client" in done.stdout, done.stderr
@@ -574,7 +574,7 @@ def test_a_module_of_the_application_may_have_a_standard_name(
         [sys.executable, str(tmp_path / "app.py")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.stdout == "app-role\n", done.stderr

@@ -39,7 +39,7 @@ from ecs_role_creds.testing import FakeMetadataServer
 Provider = EcsRamRoleCredentialsProvider
 Build = Callable[[FakeMetadataServer, Provider], AbstractContextManager[Client]]
 
-LONG = 60.0
+LONG = 300.0
 FRAME = pandas.DataFrame({"number": [1, 2, 3], "name": ["a", "b", "c"]})
 
 pytestmark = [

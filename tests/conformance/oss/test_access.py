@@ -112,7 +112,7 @@ def test_batch_delete_asks_for_each_key(
 
 
 def anonymous(oss: FakeOss, method: str, path: str, **options: Any) -> requests.Response:
-    return requests.request(method, oss.endpoint + path, timeout=60, **options)
+    return requests.request(method, oss.endpoint + path, timeout=300, **options)
 
 
 @pytest.mark.parametrize(

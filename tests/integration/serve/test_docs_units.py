@@ -121,7 +121,7 @@ address, command, health, environ = sys.argv[1], *map(json.loads, sys.argv[2:])
 with FakeMetadataServer(host=address, port=80) as upstream:
     sidecar = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: subprocess.run(health, capture_output=True).returncode == 0, 60)
+        wait_until(lambda: subprocess.run(health, capture_output=True).returncode == 0, 300)
         os.environ.update(environ)
         got = EcsRamRoleCredentialsProvider(deadline=30.0).get_credentials()
         assert upstream.is_valid(got)
@@ -129,7 +129,7 @@ with FakeMetadataServer(host=address, port=80) as upstream:
         upstream.fail(503)
     finally:
         sidecar.terminate()
-        assert sidecar.wait(60) == 0
+        assert sidecar.wait(300) == 0
     assert subprocess.run(health, capture_output=True).returncode != 0
 """
 

@@ -364,5 +364,5 @@ def test_stop_after_the_end(ecs_metadata: FakeMetadataServer) -> None:
     """The thread that stops it may come late: the server has seen the first call and has ended."""
     with Sidecar(ecs_metadata) as served:
         served.server.stop()
-        served._thread.join(60)
+        served._thread.join(300)
         served.server.stop()
