@@ -63,7 +63,7 @@ def pending_import() -> Flight[bool] | None:
             "module that it needs, for example in a signal handler that interrupted it. Try again "
             "after the import."
         )
-    if _holds_lock():  # inside a fork: inside the import is above
+    if _holds_lock():  # inside a fork; a call from inside the import has raised
         with contextlib.suppress(Exception):
             _import_client()
         return None
