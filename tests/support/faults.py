@@ -6,6 +6,7 @@ The tests assert what comes of it, the benchmark tabulates it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import socket
 import sys
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from math import inf
+from types import FrameType
 from typing import Any, NamedTuple
 
 from ecs_role_creds import CredentialsError, EcsRamRoleCredentialsProvider
@@ -404,6 +406,25 @@ class _Tally:
         self.longest_beside = max(self.longest_beside, other.longest_beside)
 
 
+_looking = threading.Lock()
+
+
+def _current_frames() -> dict[int, FrameType]:
+    """The frame of each thread, by its identifier.
+
+    Without garbage collection: before Python 3.12, one that begins in the call may block all
+    threads for good (https://github.com/python/cpython/issues/106883).
+    """
+    with _looking:
+        was_enabled = gc.isenabled()
+        gc.disable()
+        try:
+            return sys._current_frames()
+        finally:
+            if was_enabled:
+                gc.enable()
+
+
 class _Callers:
     """Threads that call a provider every few milliseconds, inside a ``with`` block."""
 
@@ -462,7 +483,7 @@ class _Callers:
 
     def wait_for_a_fetch(self) -> bool:
         """Whether one of them is waiting for the outcome of a fetch."""
-        frames = sys._current_frames()
+        frames = _current_frames()
         for thread in self._threads:
             frame = frames.get(thread.ident or 0)
             while frame is not None:
