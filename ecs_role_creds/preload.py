@@ -149,11 +149,11 @@ def _release_after_fork(forker: FrameType | None) -> None:
     """Release the lock, unless it is for an import or a fork that this fork is part of."""
     if not _holds_lock():
         return
-    holder, frame = _holders.get(threading.get_ident()), forker
+    holder, frame = _holders.get(threading.get_ident()), forker and forker.f_back
     while frame is not None:
-        frame = frame.f_back
-        if frame is not None and id(frame) == holder:
+        if id(frame) == holder:
             return
+        frame = frame.f_back
     _lock.release()
 
 
@@ -173,5 +173,5 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
-    # Again, in case that an exception ends the first.
+    # Again, in case an exception ends the first.
     os.register_at_fork(after_in_parent=_after_fork_in_parent)

@@ -138,7 +138,7 @@ def test_close_idle_connections(server: FakeMetadataServer, client: Client) -> N
         server.close_idle_connections()
         return not server._connections
 
-    wait_until(are_closed, 300)
+    wait_until(are_closed)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
         client.get()
     client.close()

@@ -82,7 +82,7 @@ def test_a_request_that_arrives_while_the_server_stops_is_no_error(oss: FakeOss,
     head = f"PUT {url} HTTP/1.1\r\nHost: fake\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=300) as connection:
         connection.sendall(head.encode() + b"1234")
-        wait_until(lambda: any(busy.locked() for busy in list(oss._connections.values())), 300)
+        wait_until(lambda: any(busy.locked() for busy in list(oss._connections.values())))
         oss.stop()
     assert oss.objects["pictures"]["a"].content == b"the old content"
 

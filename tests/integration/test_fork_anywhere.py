@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import pytest
@@ -26,6 +27,7 @@ from ecs_role_creds.flight import Signal
 from ecs_role_creds.provider import Runtime
 from ecs_role_creds.testing import FakeMetadataServer
 
+TESTS = str(Path(__file__).parents[1])
 LONG = 300.0
 MANY = 10_000
 
@@ -321,41 +323,30 @@ def test_ctrl_c_while_a_fork_waits_for_the_import(server: FakeMetadataServer) ->
 
 FORK_INTERRUPTED_AT_EVERY_LINE = """
     import os, sys, threading
+    sys.path.append({tests!r})
     import requests  # takes long, and is not what this is about
 
     from ecs_role_creds import EcsRamRoleCredentialsProvider, preload
+    from support.interruptions import interrupted
 
     sys.unraisablehook = lambda _: None
 
     class Interrupt(BaseException):
         pass
 
-    def is_fork_interrupted(line):
-        def trace(frame, event, _):
-            nonlocal line
-            if frame.f_code.co_filename != preload.__file__:
-                return None
-            if event == "line":
-                line -= 1
-                if line == 0:
-                    raise Interrupt
-            return trace
+    def interrupt():
+        raise Interrupt
 
-        sys.settrace(trace)
+    def fork_and_exit():
         child = os.fork()
-        sys.settrace(None)
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
-        return line <= 0
 
     def fork_and_make_first_call():
         assert preload._lock.acquire(blocking=False), "nobody will release it"
         preload._lock.release()
-        child = os.fork()
-        if child == 0:
-            os._exit(0)
-        os.waitpid(child, 0)
+        fork_and_exit()
         got.append(provider.get_credentials())
 
     got, provider = [], EcsRamRoleCredentialsProvider(deadline=20)
@@ -364,11 +355,11 @@ FORK_INTERRUPTED_AT_EVERY_LINE = """
         line += 1
         process = os.fork()
         if process == 0:
-            is_interrupted = is_fork_interrupted(line)
+            happened = interrupted(line, fork_and_exit, interrupt, file="preload.py")
             thread = threading.Thread(target=fork_and_make_first_call)
             thread.start()
             thread.join()
-            os._exit(len(got) + is_interrupted)
+            os._exit(len(got) + happened.has_happened)
         status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
         assert status in (1, 2), f"at line {line}"
         is_interrupted = status == 2
@@ -378,7 +369,7 @@ FORK_INTERRUPTED_AT_EVERY_LINE = """
 
 def test_a_fork_that_is_interrupted_at_every_line(server: FakeMetadataServer) -> None:
     """Another thread can fork afterwards, and make the first call of the process."""
-    script = textwrap.dedent(FORK_INTERRUPTED_AT_EVERY_LINE)
+    script = textwrap.dedent(FORK_INTERRUPTED_AT_EVERY_LINE).replace("{tests!r}", repr(TESTS))
     assert run_script(script, server, "-W", "ignore") == ""
 
 
@@ -407,7 +398,7 @@ FORK_INSIDE_A_FORK = """
     # Hooks before the fork run in the reverse order: this one after the library's.
     parent, inside, has_forked = os.getpid(), [], threading.Event()
     os.register_at_fork(before=fork_inside, after_in_parent=lambda: inside and has_forked.set())
-    from ecs_role_creds import EcsRamRoleCredentialsProvider, preload
+    from ecs_role_creds import EcsRamRoleCredentialsProvider
 
     sys.meta_path.insert(0, Slow())
     provider = EcsRamRoleCredentialsProvider(deadline=20)

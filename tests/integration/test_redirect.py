@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -14,6 +13,7 @@ import pytest
 from support import documents
 from support.faults import free_port
 from support.plain_http import wait_until
+from support.pollers import pollers
 
 from ecs_role_creds import (
     Credentials,
@@ -111,7 +111,7 @@ def test_a_clock_waits_for_fetches_in_progress(ecs_metadata: FakeMetadataServer)
 @pytest.mark.ecs_metadata(clock=VirtualClock)
 def test_a_clock_gives_pollers_their_turn(ecs_metadata: FakeMetadataServer) -> None:
     with EARLY.polling():
-        wait_until(lambda: EARLY.status().rotations == 1, 300)
+        wait_until(lambda: EARLY.status().rotations == 1)
         for hour in range(1, 13):
             ecs_metadata.advance(HOUR)
             assert EARLY.status().expires_in > 0, f"hour {hour}"
@@ -211,19 +211,19 @@ def test_pollers_do_not_ask_their_own_endpoint_inside(
 ) -> None:
     provider = EcsRamRoleCredentialsProvider()
     with provider.polling():
-        wait_until(lambda: provider.status().fetches == 1, 300)
-        before = [one for one in threading.enumerate() if one.name == "ecs-role-creds-poller"]
+        wait_until(lambda: provider.status().fetches == 1)
+        before = pollers()
         asked = len(outside.requests)
         with redirect_to(server):
             assert provider.status().is_polling
-            wait_until(lambda: provider.status().fetches == 1, 300)
+            wait_until(lambda: provider.status().fetches == 1)
             assert server.is_valid(provider.get_credentials())
             for thread in before:
                 thread.join(300)
                 assert not thread.is_alive()
             provider.start_polling()  # once more, and never stopped
             assert len(outside.requests) == asked
-        wait_until(lambda: provider.status().role_name == "outside-role", 300)
+        wait_until(lambda: provider.status().role_name == "outside-role")
         assert provider.status().is_polling
     assert not provider.status().is_polling
 
@@ -236,7 +236,7 @@ def test_polling_started_inside_ends_with_the_block(
         late = EcsRamRoleCredentialsProvider(deadline=3)
         for provider in (early, late):
             provider.start_polling()
-        wait_until(lambda: early.status().fetches + late.status().fetches == 2, 300)
+        wait_until(lambda: early.status().fetches + late.status().fetches == 2)
     assert not early.status().is_polling
     assert not late.status().is_polling
     assert outside.requests == []
@@ -326,24 +326,24 @@ def test_a_fetch_in_progress_rotates_nothing(server: FakeMetadataServer) -> None
     provider._cache.audience.add(after)
     server.hang(on="document")
     provider._cache.start_if_due()
-    wait_until(lambda: provider.status().is_refreshing, 300)
+    wait_until(lambda: provider.status().is_refreshing)
     forget_credentials()
     server.recover()
-    wait_until(lambda: bool(landed), 300)
+    wait_until(lambda: bool(landed))
     assert not heard
     assert provider.status().fetches == 0
     new = provider.get_credentials()
-    wait_until(lambda: heard == [new], 300)
+    wait_until(lambda: heard == [new])
 
 
 def test_failures_are_forgotten_and_polling_goes_on(server: FakeMetadataServer) -> None:
     provider = EcsRamRoleCredentialsProvider(endpoint=server.endpoint, runtime=Runtime())
     server.fail(503)
     with provider.polling():
-        wait_until(lambda: provider.status().failures > 0, 300)
+        wait_until(lambda: provider.status().failures > 0)
         server.recover()
         forget_credentials()
-        wait_until(lambda: provider.status().fetches == 1, 300)
+        wait_until(lambda: provider.status().fetches == 1)
         assert provider.status().failures == 0
         assert provider.status().is_polling
     assert not provider.status().is_polling

@@ -18,6 +18,7 @@ import pytest
 import responses
 from support import MovableClock
 from support.plain_http import wait_until
+from support.pollers import pollers as all_pollers
 
 import ecs_role_creds
 from ecs_role_creds import EcsRamRoleCredentialsProvider, errors
@@ -38,12 +39,8 @@ Pollers = Callable[[], list[threading.Thread]]
 @pytest.fixture
 def pollers() -> Pollers:
     """The threads that this test has started; those of an earlier one may be about to end."""
-
-    def running() -> list[threading.Thread]:
-        return [one for one in threading.enumerate() if one.name == "ecs-role-creds-poller"]
-
-    before = running()
-    return lambda: [one for one in running() if one not in before]
+    before = all_pollers()
+    return lambda: [one for one in all_pollers() if one not in before]
 
 
 @pytest.fixture

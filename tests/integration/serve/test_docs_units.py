@@ -121,7 +121,7 @@ address, command, health, environ = sys.argv[1], *map(json.loads, sys.argv[2:])
 with FakeMetadataServer(host=address, port=80) as upstream:
     sidecar = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: subprocess.run(health, capture_output=True).returncode == 0, 300)
+        wait_until(lambda: subprocess.run(health, capture_output=True).returncode == 0)
         os.environ.update(environ)
         got = EcsRamRoleCredentialsProvider(deadline=30.0).get_credentials()
         assert upstream.is_valid(got)
